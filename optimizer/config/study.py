@@ -1,0 +1,133 @@
+"""A study file: what is searched, on which base model and pictures, and how it is scored."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from optimizer.config.base import Frozen, ResolvedPath, load, parse, read_toml
+from optimizer.config.dataset import DatasetConfig, dataset_config_from, load_dataset_config
+from optimizer.config.references import ModelReference
+from optimizer.config.scoring import ScoringConfig
+from optimizer.config.space import SpaceConfig, load_space
+from optimizer.config.training import Hyperparameters
+from optimizer.errors import ConfigError
+
+FamilyName = Literal["sd15", "sdxl"]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class SearchConfig(Frozen):
+    """How long to search, with which sampler, and where the results go."""
+
+    name: Name
+    n_trials: Annotated[int, Field(ge=1)]
+    search_space: ResolvedPath
+    output_dir: ResolvedPath = Path("runs")
+    storage: str | None = None
+    """Database URL; an SQLite file in the study's folder when not given."""
+    sampler: Literal["auto", "gp", "tpe", "random"] = "auto"
+    seed: int = 42
+    hold_out: Annotated[int, Field(ge=0)] = 4
+    """Pictures never trained on, as references for scores; unused with scoring.reference_dir."""
+
+
+class ModelConfig(Frozen):
+    """A base model."""
+
+    family: FamilyName
+    pretrained_model_name_or_path: ModelReference
+    """Diffusers folder, single .safetensors file or hub id."""
+    vae: ModelReference | None = None
+    """A VAE to use instead of the base model's own."""
+    config: ModelReference | None = None
+    """Diffusers folder with the configs of a single file; fetched from the hub when not given."""
+    attention: Literal["auto", "sdpa", "xformers"] = "auto"
+
+
+class _StudyFile(Frozen):
+    study: SearchConfig
+    model: ModelConfig
+    dataset: dict[str, Any] | str
+    scoring: ScoringConfig
+    training: Hyperparameters = Hyperparameters()
+
+
+class StudyConfig(Frozen):
+    """A study file with its search space and dataset, all checked."""
+
+    path: Path
+    study: SearchConfig
+    model: ModelConfig
+    dataset: DatasetConfig
+    scoring: ScoringConfig
+    training: Hyperparameters
+    space: SpaceConfig
+
+    @property
+    def name(self) -> str:
+        """The study's name, in Optuna and on disk."""
+        return self.study.name
+
+    @property
+    def folder(self) -> Path:
+        """Where the study lives on disk."""
+        return self.study.output_dir / self.name
+
+
+def load_study(path: Path) -> StudyConfig:
+    """Read a study file and the files it names.
+
+    Raises:
+        ConfigError: with all problems of all files.
+    """
+    problems: list[str] = []
+    try:
+        file = load(_StudyFile, path)
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *_problems_of_named_files(path)]) from None
+    space = _collect(problems, load_space, file.study.search_space)
+    dataset = _collect(problems, _load_dataset, file.dataset, path)
+    if space is not None:
+        problems += _set_twice(path, file, space)
+    if problems or space is None or dataset is None:
+        raise ConfigError(problems)
+    parts = {name: getattr(file, name) for name in ("study", "model", "scoring", "training")}
+    return StudyConfig(path=path, space=space, dataset=dataset, **parts)
+
+
+def _load_dataset(dataset: dict[str, Any] | str, path: Path) -> DatasetConfig:
+    if isinstance(dataset, str):
+        return load_dataset_config(path.parent / Path(dataset).expanduser())
+    return dataset_config_from(dataset, path)
+
+
+def _collect(problems: list[str], read: Any, *arguments: Any) -> Any:
+    try:
+        return read(*arguments)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _problems_of_named_files(path: Path) -> list[str]:
+    """A broken study file should not hide the problems of its search space."""
+    problems: list[str] = []
+    named = read_toml(path).get("study", {}).get("search_space")
+    if isinstance(named, str):
+        _collect(problems, load_space, path.parent / named)
+    return problems
+
+
+def _set_twice(path: Path, file: _StudyFile, space: SpaceConfig) -> list[str]:
+    both = sorted(file.training.model_fields_set & set(space.parameters))
+    return [
+        f"{path}: training.{name} is fixed here but searched in {file.study.search_space}; "
+        "remove one of the two"
+        for name in both
+    ]
+
+
+def parse_hyperparameters(data: dict[str, Any], source: Path) -> Hyperparameters:
+    """Check a flat table of hyperparameters; raises ConfigError with all its problems."""
+    return parse(Hyperparameters, data, source)
