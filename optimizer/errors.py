@@ -1,18 +1,19 @@
 """Every error this package raises on purpose.
 
-    OptimizerError
-    ├── InputError                something the user gave cannot be used; exit code 2
-    │   ├── ConfigError           a TOML or JSON file: unknown key, wrong type, missing value
-    │   ├── DatasetError          pictures and captions
-    │   ├── ModelError            a base model, VAE or CLIP that cannot be loaded
-    │   ├── LoraFileError         a LoRA file: of the other family, damaged, not a LoRA
-    │   ├── StorageError          a database that cannot be opened
-    │   ├── StudyError            a study that is missing or was made with other settings
-    │   └── TransferError         best parameters that cannot be carried over
-    └── TrialError                one trial failed; the study goes on
-        ├── NonFiniteLossError    the loss became NaN or infinite
-        ├── BadPicturesError      the LoRA draws black, flat or non-finite pictures
-        └── InfeasibleError       a rule of the search space forbids the parameters
+OptimizerError
+├── InputError                something the user gave cannot be used; exit code 2
+│   ├── ConfigError           a TOML or JSON file: unknown key, wrong type, missing value
+│   ├── DatasetError          pictures and captions
+│   ├── ModelError            a base model, VAE or CLIP that cannot be loaded
+│   ├── LoraFileError         a LoRA file: of the other family, damaged, not a LoRA
+│   ├── StorageError          a database that cannot be opened
+│   ├── StudyError            a study that is missing or was made with other settings
+│   └── TransferError         best parameters that cannot be carried over
+├── StudyStoppedError         a study gave up: failures in a row; exit code 1
+└── TrialError                one trial failed; the study goes on
+    ├── NonFiniteLossError    the loss became NaN or infinite
+    ├── BadPicturesError      the LoRA draws black, flat or non-finite pictures
+    └── InfeasibleError       a rule of the search space forbids the parameters
 """
 
 from collections.abc import Iterable
@@ -59,6 +60,10 @@ class StudyError(InputError):
 
 class TransferError(InputError):
     """Best parameters cannot be carried over."""
+
+
+class StudyStoppedError(OptimizerError):
+    """A study gave up; what it found so far is kept."""
 
 
 class TrialError(OptimizerError):

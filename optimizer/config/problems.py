@@ -55,7 +55,8 @@ def sentences(model: type[BaseModel], data: Mapping[str, Any], error: Validation
     placed = [_placed(model, data, details) for details in error.errors(include_url=False)]
     by_key: dict[str, list[_Problem]] = {}
     for problem in _likeliest_union_members(placed):
-        by_key.setdefault(problem.key, []).append(problem)
+        if not _only_follows(problem, placed):
+            by_key.setdefault(problem.key, []).append(problem)
     return [_sentence(key, problems) for key, problems in by_key.items()]
 
 
@@ -66,7 +67,7 @@ def _placed(model: type[BaseModel], data: Any, details: ErrorDetails) -> _Proble
     missing = details["type"] == "missing"
     for depth, part in enumerate(details["loc"]):
         last = depth == len(details["loc"]) - 1
-        if isinstance(part, int) and isinstance(data, Sequence):
+        if isinstance(part, int) and isinstance(data, list | tuple) and part < len(data):
             key, data = f"{key}[{part}]", data[part]
         elif isinstance(data, Mapping) and (part in data or (missing and last)):
             key, data = f"{key}.{part}" if key else str(part), data.get(part)
@@ -109,6 +110,13 @@ def _likeliest_union_members(problems: list[_Problem]) -> list[_Problem]:
     return [p for p in problems if all(best.get(place[0], place) == place for place in p.union)]
 
 
+def _only_follows(problem: _Problem, problems: list[_Problem]) -> bool:
+    """Whether an array counts as too short only because its items are wrong."""
+    items = f"{problem.key}["
+    too_short = problem.details["type"] == "too_short"
+    return too_short and any(other.key.startswith(items) for other in problems)
+
+
 def _sentence(key: str, problems: list[_Problem]) -> str:
     first = problems[0]
     kind = first.details["type"]
@@ -140,11 +148,11 @@ def _from_validator(key: str, details: ErrorDetails) -> str:
 
 
 def _wrong_value(problems: list[_Problem]) -> str:
-    wanted = list(dict.fromkeys(_wanted(p.details) for p in problems))
+    wanted = " or ".join(dict.fromkeys(_wanted(p.details) for p in problems))
     value = problems[0].details["input"]
     choices = [c for p in problems for c in _choices(p.details)]
     hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-    return f"must be {' or '.join(wanted)}, found {_found(value)}{hint}"
+    return f"must {wanted.replace(' or be ', ' or ')}, found {_found(value)}{hint}"
 
 
 def _tag_name(details: ErrorDetails) -> str:
@@ -159,9 +167,9 @@ def _wrong_tag(details: ErrorDetails) -> str:
 
 def _wanted(details: ErrorDetails) -> str:
     template = _WANTED.get(details["type"])
-    if template is None:  # pydantic's own words: "Input should be ..."
-        return details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return template.format(**details.get("ctx", {}))
+    if template is None:  # pydantic's own words: "Tuple should have at least 1 item"
+        return details["msg"].partition(" should ")[2] or f"be valid: {details['msg']}"
+    return "be " + template.format(**details.get("ctx", {}))
 
 
 def _choices(details: ErrorDetails) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from optimizer.config.base import Frozen, ResolvedPath, load, parse, read_toml
-from optimizer.config.dataset import DatasetConfig, dataset_config_from, load_dataset_config
+from optimizer.config.dataset import DatasetConfig, dataset_config_from
 from optimizer.config.references import ModelReference
 from optimizer.config.scoring import ScoringConfig
 from optimizer.config.space import SpaceConfig, load_space
@@ -48,7 +48,7 @@ class ModelConfig(Frozen):
 class _StudyFile(Frozen):
     study: SearchConfig
     model: ModelConfig
-    dataset: dict[str, Any] | str
+    dataset: dict[str, Any]
     scoring: ScoringConfig
     training: Hyperparameters = Hyperparameters()
 
@@ -87,19 +87,13 @@ def load_study(path: Path) -> StudyConfig:
     except ConfigError as error:
         raise ConfigError([*error.problems, *_problems_of_named_files(path)]) from None
     space = _collect(problems, load_space, file.study.search_space)
-    dataset = _collect(problems, _load_dataset, file.dataset, path)
+    dataset = _collect(problems, dataset_config_from, file.dataset, path)
     if space is not None:
         problems += _set_twice(path, file, space)
     if problems or space is None or dataset is None:
         raise ConfigError(problems)
     parts = {name: getattr(file, name) for name in ("study", "model", "scoring", "training")}
     return StudyConfig(path=path, space=space, dataset=dataset, **parts)
-
-
-def _load_dataset(dataset: dict[str, Any] | str, path: Path) -> DatasetConfig:
-    if isinstance(dataset, str):
-        return load_dataset_config(path.parent / Path(dataset).expanduser())
-    return dataset_config_from(dataset, path)
 
 
 def _collect(problems: list[str], read: Any, *arguments: Any) -> Any:

@@ -4,7 +4,9 @@ import re
 
 from optimizer.models.registry import FAMILIES
 
-_BLOCK = re.compile(r"(down_blocks|up_blocks)\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)")
+_BLOCK = re.compile(
+    r"(down_blocks|up_blocks)\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)"
+)
 _MIDDLE = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)")
 
 

@@ -66,9 +66,13 @@ def _load_pipeline(config: ModelConfig, dtype: torch.dtype) -> Any:
         )
     if path.is_absolute():
         _check_folder(path, config.family)
-    return pipeline_class.from_pretrained(
-        reference, torch_dtype=dtype, safety_checker=None, requires_safety_checker=False
-    ) if config.family == "sd15" else pipeline_class.from_pretrained(reference, torch_dtype=dtype)
+    return (
+        pipeline_class.from_pretrained(
+            reference, torch_dtype=dtype, safety_checker=None, requires_safety_checker=False
+        )
+        if config.family == "sd15"
+        else pipeline_class.from_pretrained(reference, torch_dtype=dtype)
+    )
 
 
 def _existing_file(path: Path) -> Path:
@@ -89,7 +93,7 @@ def _check_folder(path: Path, family: str) -> None:
     found = family_of_pipeline(json.loads(index.read_text()).get("_class_name", ""))
     if found != family:
         raise ModelError(
-            f'{path} holds a model of family {found or "unknown"}, '
+            f"{path} holds a model of family {found or 'unknown'}, "
             f'but the study says family = "{family}"'
         )
 

@@ -1,5 +1,6 @@
 """What both families share: a diffusers pipeline held in memory across trials."""
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -7,11 +8,11 @@ import torch
 from torch import Tensor
 
 from optimizer.errors import ModelError
-from optimizer.models.base import PromptEmbeds, Size
+from optimizer.models.base import PictureSizes, PromptEmbeds, Size
 from optimizer.models.text import count_tokens
 
 
-class PipelineModel:
+class PipelineModel(ABC):
     """A frozen base model. Subclasses say how their family encodes captions."""
 
     family: str
@@ -38,12 +39,15 @@ class PipelineModel:
     @property
     def device(self) -> torch.device:
         """Where the UNet is."""
-        return next(self.pipeline.unet.parameters()).device
+        device: torch.device = next(self.pipeline.unet.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the frozen UNet."""
-        return next(self.pipeline.unet.parameters()).dtype
+        # Its first parameters are the base's: adapters, which are float32, come last.
+        dtype: torch.dtype = next(self.pipeline.unet.parameters()).dtype
+        return dtype
 
     @property
     def vae_factor(self) -> int:
@@ -60,6 +64,16 @@ class PipelineModel:
         """What latents are multiplied by before the UNet sees them."""
         return float(self.pipeline.vae.config.scaling_factor)
 
+    @abstractmethod
+    def encode_prompts(
+        self, captions: list[str], *, max_token_length: int = 75, clip_skip: int | None = None
+    ) -> PromptEmbeds:
+        """Encode captions; differentiable with respect to the text encoders."""
+
+    @abstractmethod
+    def unet_conditions(self, embeds: PromptEmbeds, sizes: list[PictureSizes]) -> dict[str, Any]:
+        """Keyword arguments of the UNet for these embeddings and picture sizes."""
+
     @torch.no_grad()
     def encode_pictures(self, pixels: Tensor) -> Tensor:
         """Unscaled latents (batch, c, h, w), the posterior's mean, of pixels in [-1, 1]."""
@@ -73,9 +87,13 @@ class PipelineModel:
         return {name: _checksum(module) for name, module in self.modules.items()}
 
     @cached_property
-    def identity(self) -> str:
-        """Names these very weights, wherever they lie: what caches are keyed by."""
-        return self.family + "-" + "-".join(f"{v:016x}" for v in self.fingerprint().values())
+    def loaded_weights(self) -> dict[str, int]:
+        """`fingerprint` as it was when first asked for: before any training."""
+        return self.fingerprint()
+
+    def identity_of(self, component: str) -> str:
+        """Names the very weights of a network, wherever they lie: what caches are keyed by."""
+        return f"{self.family}-{component}-{self.loaded_weights[component]:016x}"
 
     def longest_caption(self, captions: list[str]) -> int:
         """Tokens of the longest caption."""

@@ -1,7 +1,6 @@
 """A trained adapter as the file that ComfyUI, A1111, sd-scripts and diffusers load."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from optimizer.config.training import Hyperparameters
+from optimizer.files import write_bytes
 from optimizer.models.kohya import module_name
 from optimizer.models.registry import FAMILIES
 
@@ -75,14 +75,7 @@ def lora_metadata(family: str, name: str, settings: Hyperparameters) -> dict[str
 def write_lora(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
     """Write a LoRA file whole or not at all; returns the sha256 of its tensors."""
     digest = _tensors_digest(tensors)
-    data = save(tensors, metadata | {"sshs_model_hash": digest})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_bytes(path, save(tensors, metadata | {"sshs_model_hash": digest}))
     return digest
 
 
@@ -91,6 +84,5 @@ def _tensors_digest(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for key, tensor in tensors.items():
         digest.update(key.encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.dim() else
-                      tensor.numpy().tobytes())
+        digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()

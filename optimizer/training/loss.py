@@ -47,7 +47,7 @@ def target_of(scheduler: DDPMScheduler, latents: Tensor, noise: Tensor, steps: T
 
 def signal_to_noise(scheduler: DDPMScheduler, steps: Tensor) -> Tensor:
     """SNR (batch,) at the given timesteps: alpha_bar / (1 - alpha_bar)."""
-    alphas = scheduler.alphas_cumprod.to(steps.device)[steps]
+    alphas: Tensor = scheduler.alphas_cumprod.to(steps.device)[steps]
     return alphas / (1 - alphas)
 
 

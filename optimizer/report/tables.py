@@ -1,0 +1,60 @@
+"""Tables for the terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from optimizer.config.study import StudyConfig
+from optimizer.study.results import BestTrial
+from optimizer.study.transfer import Transfer
+
+console = Console()
+
+_ACTION_STYLES = {"kept": "green", "rescaled": "yellow", "searched": "cyan", "dropped": "red"}
+
+
+def short(value: Any) -> str:
+    """A setting or score as people write it."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def key_values(title: str, values: dict[str, Any]) -> Table:
+    """Two columns: name and value."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in values.items():
+        table.add_row(name, short(value))
+    return table
+
+
+def print_transfer(transfer: Transfer) -> None:
+    """What became of each setting, and the trials to begin with."""
+    title = f"{transfer.source_family} to {transfer.target_family}"
+    table = Table("setting", "from", "to", "", "why", title=title, title_justify="left")
+    for row in transfer.rows:
+        action = f"[{_ACTION_STYLES[row.action]}]{row.action}[/]"
+        table.add_row(row.name, short(row.source), short(row.target), action, row.reason)
+    console.print(table)
+    print_seeds(list(transfer.seeds))
+
+
+def print_seeds(seeds: list[dict[str, Any]]) -> None:
+    """The first trials, one a line."""
+    console.print(f"{len(seeds)} trials to begin with:")
+    for seed in seeds:
+        text = "  ".join(f"{name} {short(value)}" for name, value in seed.items())
+        console.print(f"  {text}", highlight=False)
+
+
+def print_best(config: StudyConfig, best: BestTrial) -> None:
+    """The best trial, its settings and its file."""
+    facts = {
+        "trial": best.number,
+        "objective": f"{best.value:.3f} ± {best.standard_error:.3f}",
+        "best at epoch": best.epoch,
+        **best.params,
+    }
+    console.print(key_values(f"best of {config.name}", facts))
+    console.print(f"LoRA: {best.checkpoint}", soft_wrap=True, highlight=False)

@@ -1,0 +1,105 @@
+"""The database that a study lives in: SQLite beside its results, or PostgreSQL by URL."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from optimizer.errors import StorageError, StudyError
+
+logger = logging.getLogger(__name__)
+
+SQLITE_TIMEOUT_SECONDS = 60
+
+
+def storage_url(folder: Path, configured: str | None) -> URL:
+    """The study's database URL: as configured, from the environment, or a file in its folder.
+
+    `env:NAME` takes the URL from that environment variable, so that no password need stand in a
+    study file.
+
+    Raises:
+        StorageError: it is no database URL.
+    """
+    if configured is None:
+        return URL.create("sqlite", database=str((folder / "optimizer.db").resolve()))
+    if configured.startswith("env:"):
+        name = configured.removeprefix("env:")
+        if name not in os.environ:
+            raise StorageError(f'storage = "{configured}": the variable {name} is not set')
+        configured = os.environ[name]
+    try:
+        url = make_url(configured)
+    except ArgumentError as error:
+        raise StorageError(
+            "storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        ) from error
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def open_storage(url: URL, *, create: bool = True) -> RDBStorage:
+    """Connect, creating the tables on first use.
+
+    Raises:
+        StorageError: the database cannot be reached; never with a password in its text.
+    """
+    shown = url.render_as_string(hide_password=True)
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and url.database:
+        path = Path(url.database)
+        if not create and not path.exists():
+            raise StudyError(f"{path}: no study there yet; start it with `optimizer run`")
+        _make_folder(path.parent)
+    # An overnight trial outlives idle connections: PostgreSQL's are tested before each use.
+    options = (
+        {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
+        if is_sqlite
+        else {"pool_pre_ping": True}
+    )
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
+    except (NoSuchModuleError, ImportError) as error:
+        raise StorageError(
+            f"{shown} cannot be opened: its driver is not installed ({error}); "
+            'for PostgreSQL: pip install "lora-optimizer[postgres]"'
+        ) from error
+    except (SQLAlchemyError, RuntimeError, optuna.exceptions.OptunaError) as error:
+        raise StorageError(f"{shown} cannot be opened: {_reason(error)}") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made: {error.strerror}") from error
+
+
+def _reason(error: Exception) -> str:
+    original = getattr(error, "orig", None) or error.__cause__ or error
+    return str(getattr(original, "orig", original)).strip().splitlines()[0]
+
+
+@contextmanager
+def sole_runner(folder: Path) -> Iterator[None]:
+    """Hold a study's folder: two processes on one card would slow each other to a crawl.
+
+    Raises:
+        StudyError: another process holds it.
+    """
+    _make_folder(folder)
+    lock = FileLock(folder / ".run.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise StudyError(f"{folder}: another process is running this study") from error

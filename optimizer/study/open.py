@@ -1,0 +1,86 @@
+"""Opening a study: creating it, finding it again, refusing it when its settings have changed."""
+
+import json
+from difflib import unified_diff
+from typing import Any
+
+import optuna
+
+from optimizer.config.study import StudyConfig
+from optimizer.errors import StudyError
+from optimizer.space.search_space import SearchSpace, check_space
+from optimizer.storage.database import open_storage, storage_url
+from optimizer.trial import attrs
+
+
+def space_of(config: StudyConfig) -> SearchSpace:
+    """The study's search space; raises ConfigError when a constraint cannot be evaluated."""
+    space = SearchSpace(config.space, config.training)
+    check_space(space, str(config.study.search_space))
+    return space
+
+
+def open_study(config: StudyConfig) -> optuna.Study:
+    """Create the study or load it.
+
+    Raises:
+        StorageError: its database cannot be opened.
+        StudyError: it was made with another search space, scoring or model family.
+    """
+    storage = open_storage(storage_url(config.folder, config.study.storage))
+    study = optuna.create_study(
+        study_name=config.name, storage=storage, direction="maximize", load_if_exists=True
+    )
+    settings = _settings(config)
+    if not study.user_attrs:
+        study.set_metric_names(["objective"])
+        for key, value in settings.items():
+            study.set_user_attr(key, value)
+    _refuse_changes(study, settings, config)
+    return study
+
+
+def load_existing(config: StudyConfig) -> optuna.Study:
+    """Load a study to read from; raises StudyError when there is none."""
+    storage = open_storage(storage_url(config.folder, config.study.storage), create=False)
+    try:
+        return optuna.load_study(study_name=config.name, storage=storage)
+    except KeyError as error:
+        raise StudyError(
+            f"{config.path}: there is no study {config.name} in its storage yet; "
+            "start it with `optimizer run`"
+        ) from error
+
+
+def _settings(config: StudyConfig) -> dict[str, Any]:
+    space = space_of(config)
+    return {
+        attrs.FAMILY: config.model.family,
+        attrs.FOLDER: str(config.folder.resolve()),
+        attrs.SPACE: space.description(),
+        attrs.SPACE_DIGEST: space.digest(),
+        attrs.SCORING: config.scoring.model_dump(mode="json"),
+    }
+
+
+def _refuse_changes(study: optuna.Study, settings: dict[str, Any], config: StudyConfig) -> None:
+    for key in (attrs.FAMILY, attrs.SPACE, attrs.SCORING):
+        stored, wanted = study.user_attrs.get(key), _plain(settings[key])
+        if stored != wanted:
+            raise StudyError(
+                f"{config.path}: study {config.name} was made with another {key}; its trials "
+                f"cannot be compared. Give the changed study a new name, or undo:\n"
+                f"{_difference(stored, wanted)}"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """As the database gives it back."""
+    return json.loads(json.dumps(value))
+
+
+def _difference(stored: Any, wanted: Any) -> str:
+    before, after = (json.dumps(v, indent=1, sort_keys=True).splitlines() for v in (stored, wanted))
+    return "\n".join(
+        line for line in unified_diff(before, after, "stored", "now", n=0, lineterm="")
+    )

@@ -1,0 +1,168 @@
+"""Running a study: the one place that asks Optuna for trials and tells it how they ended."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import TrialState
+
+from optimizer.config.study import StudyConfig
+from optimizer.errors import StudyStoppedError
+from optimizer.space.fit import Fitted
+from optimizer.storage.database import sole_runner
+from optimizer.study.best_params import write_best_params
+from optimizer.study.lease import Lease
+from optimizer.study.open import open_study, space_of
+from optimizer.study.recovery import fail_and_retry, recover_orphans
+from optimizer.study.results import BestTrial, best_trial, counted_trials
+from optimizer.study.samplers import build_sampler
+from optimizer.study.seeds import count_seeds, enqueue_seeds
+from optimizer.study.signals import interruptible
+from optimizer.trial import attrs
+from optimizer.trial.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+
+MOST_FAILURES_IN_A_ROW = 3
+MOST_REFUSALS_IN_A_ROW = 200
+WORST_VALUE = 0.0
+"""The objective lies in [0, 1]; what cannot be scored is the worst there is."""
+
+Objective = Callable[[optuna.Trial], Outcome]
+
+
+class Audience(Protocol):
+    """Who watches a study run."""
+
+    def study_opened(self, study: optuna.Study, n_trials: int, seeds: list[Fitted]) -> None:
+        """Before the first trial."""
+
+    def trial_began(self, number: int) -> None:
+        """A trial is about to be trained."""
+
+    def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
+        """A trial ended, one way or another."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Where a study stands when `run_study` returns."""
+
+    study: optuna.Study
+    best: BestTrial | None
+    new_trials: int
+    interrupted: bool
+
+
+def run_study(
+    config: StudyConfig,
+    make_objective: Callable[[], Objective],
+    audience: Audience,
+    *,
+    n_trials: int | None = None,
+    seeds: Sequence[dict[str, Any]] = (),
+) -> StudyResult:
+    """Run what is left of a study.
+
+    Args:
+        make_objective: loads models and data; only called when there is a trial to run.
+        n_trials: trials that count, over the study's whole life; the file's number if None.
+        seeds: hyperparameters to try first.
+
+    Raises:
+        InputError: the study cannot begin or go on; nothing that was found is lost.
+        StudyStoppedError: too many trials failed, or were refused, in a row.
+    """
+    wanted = n_trials or config.study.n_trials
+    with sole_runner(config.folder), interruptible():
+        study = open_study(config)
+        recover_orphans(study)
+        fitted = enqueue_seeds(study, seeds, space_of(config))
+        study.sampler = build_sampler(
+            config.study,
+            space_of(config),
+            seeds=count_seeds(study),
+            trials_so_far=len(study.get_trials(deepcopy=False)),
+        )
+        audience.study_opened(study, wanted, fitted)
+        loop = _Loop(config, study, audience)
+        return loop.run(make_objective, wanted)
+
+
+class _Loop:
+    """Trials one after another, until enough count."""
+
+    def __init__(self, config: StudyConfig, study: optuna.Study, audience: Audience) -> None:
+        self.config, self.study, self.audience = config, study, audience
+        self.failures = self.refusals = self.new_trials = 0
+
+    def run(self, make_objective: Callable[[], Objective], wanted: int) -> StudyResult:
+        interrupted = False
+        if len(counted_trials(self.study)) < wanted:
+            objective = make_objective()
+            while len(counted_trials(self.study)) < wanted and not interrupted:
+                interrupted = self._one(objective) == "interrupted"
+        return StudyResult(self.study, self._best(), self.new_trials, interrupted)
+
+    def _one(self, objective: Objective) -> str:
+        trial = self.study.ask()
+        trial.set_user_attr(attrs.LEASE, Lease.mine().as_dict())
+        self.audience.trial_began(trial.number)
+        started = time.monotonic()
+        before = self._best()
+        outcome = objective(trial)
+        trial.set_user_attr(attrs.SECONDS, round(time.monotonic() - started, 2))
+        self._tell(trial, outcome)
+        best = self._best()
+        improved = best is not None and best.number == trial.number and best != before
+        if best is not None and improved:
+            self._write_best(best)
+        self.audience.trial_ended(trial.number, outcome, improved)
+        self._give_up_when_hopeless(outcome)
+        return outcome.state
+
+    def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        if outcome.state in ("failed", "interrupted"):
+            frozen = self.study._storage.get_trial(trial._trial_id)
+            counted = outcome.state == "failed"
+            fail_and_retry(self.study, frozen, outcome.kind, outcome.reason, counted=counted)
+            return
+        feasible = outcome.state == "complete"
+        facts = {attrs.OUTCOME: outcome.kind, attrs.REASON: outcome.reason}
+        for key, value in (facts | {attrs.FEASIBLE: feasible} | outcome.attributes).items():
+            trial.set_user_attr(key, value)
+        if outcome.state == "refused":
+            self.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+            return
+        value = outcome.value if feasible else WORST_VALUE
+        self.study.tell(trial, value, skip_if_finished=True)
+        self.new_trials += 1
+
+    def _best(self) -> BestTrial | None:
+        return best_trial(self.study, self.config.folder)
+
+    def _write_best(self, best: BestTrial) -> None:
+        provenance = {
+            "study": self.config.name,
+            "family": self.config.model.family,
+            "space_digest": self.study.user_attrs[attrs.SPACE_DIGEST],
+            "max_train_steps": self.study.trials[best.number].user_attrs.get(attrs.MAX_TRAIN_STEPS),
+        }
+        write_best_params(self.config.folder / "best_params.json", best, provenance)
+
+    def _give_up_when_hopeless(self, outcome: Outcome) -> None:
+        self.failures = self.failures + 1 if outcome.state == "failed" else 0
+        self.refusals = self.refusals + 1 if outcome.state == "refused" else 0
+        if self.failures >= MOST_FAILURES_IN_A_ROW:
+            raise StudyStoppedError(
+                f"study {self.config.name} stopped: {self.failures} trials in a row failed, "
+                f"the last one with {outcome.kind}: {outcome.reason}"
+            )
+        if self.refusals >= MOST_REFUSALS_IN_A_ROW:
+            raise StudyStoppedError(
+                f"study {self.config.name} stopped: its constraints refused {self.refusals} "
+                f"drawn trials in a row, the last one because: {outcome.reason}"
+            )

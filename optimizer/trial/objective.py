@@ -1,0 +1,105 @@
+"""One trial: hyperparameters suggested, a LoRA trained, its checkpoints drawn and scored."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import optuna
+
+from optimizer.config.study import StudyConfig
+from optimizer.config.training import Hyperparameters
+from optimizer.errors import BadPicturesError
+from optimizer.space.search_space import SearchSpace
+from optimizer.training.trainer import Checkpoint, Step, TrainingResult
+from optimizer.trial import attrs
+from optimizer.trial.outcome import Outcome, outcome_of
+from optimizer.trial.provenance import provenance
+from optimizer.trial.record import TrialFolder
+from optimizer.trial.scored import ScoredCheckpoint, score_checkpoint
+from optimizer.trial.workbench import Workbench
+
+logger = logging.getLogger(__name__)
+
+
+class TrialAudience(Protocol):
+    """Who watches a trial."""
+
+    def step(self, step: Step) -> None:
+        """One update was made."""
+
+    def scored(self, checkpoint: ScoredCheckpoint) -> None:
+        """One checkpoint was drawn and scored."""
+
+
+class Objective:
+    """Turns an Optuna trial into an outcome; the base model stays in memory between trials."""
+
+    def __init__(
+        self, config: StudyConfig, bench: Workbench, space: SearchSpace, audience: TrialAudience
+    ) -> None:
+        self.config, self.bench, self.space, self.audience = config, bench, space, audience
+
+    def __call__(self, trial: optuna.Trial) -> Outcome:
+        """Run a trial to its end; only InputError is raised."""
+        folder = TrialFolder(self.config.folder, trial.number)
+        outcome = outcome_of(lambda: self._run(trial, folder))
+        result = {"outcome": outcome.kind, "reason": outcome.reason, "value": outcome.value}
+        folder.write("result.json", result | provenance(self.bench) | outcome.attributes)
+        return outcome
+
+    def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
+        settings = self.space.suggest(trial)
+        folder.write("params.json", settings.model_dump())
+        scored: list[ScoredCheckpoint] = []
+        result = self.bench.trainer.train(
+            settings,
+            folder.checkpoints,
+            self.config.name,
+            report=self._reporter(trial, folder, scored),
+            observe=self._observer(folder),
+        )
+        self.bench.check_base_unchanged()
+        usable = [s for s in scored if s.scores.health.ok]
+        if not usable:
+            raise BadPicturesError(scored[-1].scores.health.sentence())
+        best = max(usable, key=lambda s: s.scores.objective)
+        attributes = self._attributes(settings, best, result, folder)
+        return Outcome("complete", "complete", value=best.scores.objective, attributes=attributes)
+
+    def _reporter(
+        self, trial: optuna.Trial, folder: TrialFolder, scored: list[ScoredCheckpoint]
+    ) -> Callable[[Checkpoint], bool]:
+        def report(checkpoint: Checkpoint) -> bool:
+            scored.append(score_checkpoint(self.bench, checkpoint, folder))
+            folder.write("scores.json", {"checkpoints": [s.as_dict() for s in scored]})
+            trial.report(scored[-1].scores.objective, checkpoint.epoch)
+            self.audience.scored(scored[-1])
+            return True
+
+        return report
+
+    def _observer(self, folder: TrialFolder) -> Callable[[Step], None]:
+        def observe(step: Step) -> None:
+            folder.append_step(asdict(step))
+            self.audience.step(step)
+
+        return observe
+
+    def _attributes(
+        self,
+        settings: Hyperparameters,
+        best: ScoredCheckpoint,
+        result: TrainingResult,
+        folder: TrialFolder,
+    ) -> dict[str, Any]:
+        searched = settings.model_dump(include=set(self.space.config.parameters))
+        return {
+            attrs.EFFECTIVE: searched,
+            attrs.CHECKPOINT: folder.relative(best.checkpoint.path),
+            attrs.EPOCH: best.checkpoint.epoch,
+            attrs.STANDARD_ERROR: best.scores.objective_se,
+            attrs.MAX_TRAIN_STEPS: result.max_train_steps,
+            "sha256": best.checkpoint.sha256,
+            **{name: part.value for name, part in best.scores.parts.items()},
+        }

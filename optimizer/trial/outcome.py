@@ -1,0 +1,64 @@
+"""The one place where what happened in a trial becomes a state, a class and a sentence."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from optimizer.errors import InputError, TrialError
+
+logger = logging.getLogger(__name__)
+
+State = Literal["complete", "infeasible", "refused", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    state: `complete` has a value; `infeasible` was trained, but into something unusable, which
+    the sampler should learn as the worst value; `refused` was never trained; `failed` and
+    `interrupted` say nothing about the parameters.
+    """
+
+    state: State
+    kind: str
+    reason: str = ""
+    value: float | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def outcome_of(run: Callable[[], Outcome]) -> Outcome:
+    """Run a trial and classify how it ended.
+
+    Raises:
+        InputError: pictures, models or settings are wrong; every other trial would fail alike.
+    """
+    try:
+        return run()
+    except InputError:
+        raise
+    except TrialError as error:
+        state: State = "refused" if error.outcome == "infeasible" else "infeasible"
+        return Outcome(state, error.outcome, str(error))
+    except (KeyboardInterrupt, SystemExit) as error:
+        return Outcome("interrupted", "interrupted", f"stopped by {_signal(error)}")
+    except Exception as error:  # noqa: BLE001  # whatever a trial does, the study goes on
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> Outcome:
+    import torch
+
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        advice = "lower train_batch_size or network_dim, or turn gradient_checkpointing on"
+        return Outcome("infeasible", "out_of_memory", f"{first_line}; {advice}")
+    logger.exception("the trial failed")
+    return Outcome("failed", type(error).__name__, first_line)
+
+
+def _signal(error: BaseException) -> str:
+    return str(error) or "Ctrl-C"

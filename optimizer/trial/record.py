@@ -1,0 +1,39 @@
+"""A trial's folder on disk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optimizer.files import write_json
+
+
+class TrialFolder:
+    """`trial_0007/`: parameters, steps, checkpoints, pictures, scores and result of one trial."""
+
+    def __init__(self, study_folder: Path, number: int) -> None:
+        self.study_folder = study_folder
+        self.path = study_folder / f"trial_{number:04d}"
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where LoRA files go."""
+        return self.path / "checkpoints"
+
+    def samples(self, epoch: int) -> Path:
+        """Where the pictures of one checkpoint go."""
+        return self.path / "samples" / f"{epoch:06d}"
+
+    def relative(self, path: Path) -> str:
+        """A path as stored: inside the study's folder, which may be moved."""
+        return path.relative_to(self.study_folder).as_posix()
+
+    def append_step(self, step: Mapping[str, Any]) -> None:
+        """One line of metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(step) + "\n")
+
+    def write(self, name: str, data: Mapping[str, Any]) -> None:
+        """One of params.json, scores.json and result.json."""
+        write_json(self.path / name, data)

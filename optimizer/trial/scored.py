@@ -1,0 +1,48 @@
+"""Drawing and scoring one saved checkpoint, from the file: what is scored is what is shipped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optimizer.models.lora import applied_lora
+from optimizer.scoring.objective import Scores
+from optimizer.scoring.scorer import Picture
+from optimizer.training.trainer import Checkpoint
+from optimizer.trial.record import TrialFolder
+from optimizer.trial.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class ScoredCheckpoint:
+    """A checkpoint and what its pictures are worth."""
+
+    checkpoint: Checkpoint
+    scores: Scores
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for scores.json."""
+        c = self.checkpoint
+        return {
+            "epoch": c.epoch,
+            "global_step": c.global_step,
+            "file": c.path.name,
+            "sha256": c.sha256,
+            **self.scores.as_dict(),
+        }
+
+
+def score_checkpoint(
+    bench: Workbench, checkpoint: Checkpoint, folder: TrialFolder
+) -> ScoredCheckpoint:
+    """Score a LoRA file and keep the pictures beside the trial."""
+    with applied_lora(bench.model, checkpoint.path, bench.config.scoring.strength):
+        scores, pictures = bench.scorer.score()
+    save_pictures(pictures, folder.samples(checkpoint.epoch))
+    return ScoredCheckpoint(checkpoint, scores)
+
+
+def save_pictures(pictures: list[Picture], folder: Path) -> None:
+    """One PNG per picture, numbered in the order of the prompts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, picture in enumerate(pictures):
+        picture.image.save(folder / f"{number:03d}.png")

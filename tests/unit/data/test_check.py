@@ -1,0 +1,88 @@
+"""The dataset check counts, and names what a user should look at."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from optimizer.config.dataset import DatasetConfig
+from optimizer.data.check import BucketRow, Spread, check
+
+Draw = Callable[..., Path]
+Configure = Callable[..., DatasetConfig]
+
+
+def test_a_good_dataset(draw: Draw, configure: Configure) -> None:
+    draw("a.png", (64, 64), "Dog, sitting on grass")
+    draw("b.png", (100, 60), "dog, running")
+    report = check(configure(num_repeats=2), count_tokens=len, max_token_length=15)
+    assert (report.pictures, report.captions, report.problems) == (2, 2, ())
+    assert report.widths == Spread(64, 82, 100)
+    assert report.heights == Spread(60, 62, 64)
+    small, wide = report.buckets
+    assert small == BucketRow(0, 64, 64, 1, 2, 0.0)
+    assert (wide.width, wide.height, wide.with_repeats) == (80, 48, 2)
+    assert report.most_common_tags[0] == ("dog", 2)
+    assert report.caption_words == Spread(2, 3, 4)
+    assert report.caption_tags == Spread(2, 2, 2)
+    assert report.caption_tokens == Spread(12, 16.5, 21)
+    assert report.captions_too_long == ("Dog, sitting on grass",)
+    assert json.loads(json.dumps(asdict(report)))["pictures"] == 2
+
+
+def test_what_is_wrong_is_listed_not_raised(draw: Draw, configure: Configure) -> None:
+    broken = draw("broken.png")
+    broken.write_bytes(broken.read_bytes()[:200])
+    bare = draw("bare.png", caption=None)
+    orphan = draw("gone.png")
+    orphan.unlink()
+    report = check(configure())
+    assert (report.pictures, report.captions) == (2, 2)
+    assert report.pictures_without_caption == (str(bare),)
+    assert report.captions_without_picture == (str(orphan.with_suffix(".txt")),)
+    assert len(report.problems) == 2
+
+
+def test_damage_in_the_middle_is_found(draw: Draw, configure: Configure) -> None:
+    path = draw("a.png")
+    data = path.read_bytes()
+    path.write_bytes(data[:500] + bytes(200) + data[700:])
+    (problem,) = check(configure()).problems
+    assert problem.startswith(f"{path}: is damaged")
+
+
+def test_rotated_transparent_and_upscaled(draw: Draw, configure: Configure) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rotated = draw("a.jpg", (80, 64), exif=exif)
+    clear = draw("b.png", image=Image.new("RGBA", (64, 64)))
+    small = draw("c.png", (30, 30))
+    report = check(configure())
+    assert report.rotated_by_exif == (str(rotated),)
+    assert report.with_alpha == (str(clear),)
+    assert report.upscaled == (str(small),)
+
+
+def test_near_duplicates(draw: Draw, configure: Configure) -> None:
+    first = draw("a.png", (64, 64))
+    with Image.open(first) as image:
+        again = draw("b.jpg", image=image.resize((128, 128)), quality=90)
+    draw("c.png", (64, 64))
+    draw("d.png", (64, 64))
+    assert check(configure()).near_duplicates == ((str(first), str(again)),)
+
+
+def test_regularisation_pictures_and_shared_folders_count_once(
+    draw: Draw, configure: Configure, tmp_path: Path
+) -> None:
+    draw("a.png")
+    draw("../reg/r.png", caption=None)
+    reg = {"image_dir": tmp_path / "reg", "is_reg": True, "class_tokens": "a dog"}
+    config = configure({}, reg)
+    twice = DatasetConfig(datasets=(*config.datasets, *configure().datasets))
+    report = check(twice)
+    assert (report.pictures, report.regularisation_pictures, report.captions) == (1, 1, 1)
+    assert sum(row.pictures for row in report.buckets) == 3
+    assert report.problems == ()
