@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -10,8 +10,8 @@ import typer
 class Family(Enum):
     """Choices of --to."""
 
-    sd15: Literal["sd15"] = "sd15"
-    sdxl: Literal["sdxl"] = "sdxl"
+    SD15 = "sd15"
+    SDXL = "sdxl"
 
 
 def command(

@@ -1,5 +1,6 @@
 """A search space as data: which hyperparameters vary, over what, and which mixtures are refused."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +14,7 @@ Value = bool | int | float | str
 
 
 class _Parameter(Frozen):
-    when: dict[str, tuple[Value, ...]] = {}
+    when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
     """Searched only while the named parameters have one of these values."""
 
 

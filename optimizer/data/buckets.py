@@ -80,9 +80,7 @@ def bucket_resolutions(
 
 
 def _nearest(width: int, height: int, buckets: tuple[WidthHeight, ...]) -> WidthHeight:
-    """The bucket of exactly this size, else the first of the nearest aspect ratio."""
-    if (width, height) in buckets:
-        return width, height
+    """The first bucket of the nearest aspect ratio; no two have the same."""
     ratio = width / height
     return min(buckets, key=lambda bucket: abs(bucket[0] / bucket[1] - ratio))
 

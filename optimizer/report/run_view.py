@@ -52,7 +52,7 @@ def print_result(config: StudyConfig, result: StudyResult) -> None:
     if not trials or result.best is None:
         console.print("no trial has finished yet")
         return
-    names = [name for name in config.space.parameters]
+    names = list(config.space.parameters)
     table = Table("trial", "objective", "epoch", *names, title="best trials", title_justify="left")
     for trial in trials:
         facts = trial.user_attrs

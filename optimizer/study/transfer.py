@@ -189,7 +189,7 @@ _SDXL_RULES: dict[str, Rule] = {
 
 
 def _seeds(values: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """The ladder: everything the same, the learning rates (text encoders' too) times each factor."""
+    """The ladder: all the same, but the learning rates (text encoders' too) times each factor."""
     if "learning_rate" not in values:
         return (values,)
     rates = [name for name in ("learning_rate", "text_encoder_lr") if values.get(name)]

@@ -66,7 +66,7 @@ def _add(module: Any, name: str, settings: Hyperparameters) -> None:
     targets = UNET_TARGETS if name == "unet" else ENCODER_TARGETS
     config = LoraConfig(
         r=settings.network_dim,
-        lora_alpha=settings.network_alpha,  # type: ignore[arg-type]  # PEFT only divides by it
+        lora_alpha=settings.network_alpha,  # PEFT only divides by it
         lora_dropout=settings.network_dropout,
         target_modules=targets[settings.targets],
     )

@@ -190,7 +190,11 @@ class _Run:
     def _batches(self, epoch: int) -> Any:
         """accelerate's loader knows the epoch's end, where a short last group must still update."""
         plans = list(self.data.epoch(epoch, self.settings))
-        loader = DataLoader(plans, batch_size=1, collate_fn=lambda one: self.data.load(one[0]))  # type: ignore[arg-type]
+        loader: Any = DataLoader(
+            plans,  # type: ignore[arg-type]  # a list of plans is dataset enough
+            batch_size=1,
+            collate_fn=lambda one: self.data.load(one[0]),
+        )
         return self.accelerator.prepare_data_loader(loader, device_placement=False)
 
     def _update(self, epoch: int, loss: float, started: float) -> Step:

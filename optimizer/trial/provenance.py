@@ -14,7 +14,7 @@ def provenance(bench: Workbench) -> dict[str, Any]:
     return {
         "versions": {"lora-optimizer": __version__} | {p: _version(p) for p in _PACKAGES},
         "device": bench.device_name(),
-        "base_model": {"name": bench.model.name, "identity": bench.model.identity},
+        "base_model": {"name": bench.model.name, "unet": bench.model.identity_of("unet")},
         "dataset_digest": bench.data.digest,
     }
 

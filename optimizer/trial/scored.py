@@ -1,5 +1,6 @@
 """Drawing and scoring one saved checkpoint, from the file: what is scored is what is shipped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,12 @@ def score_checkpoint(
 ) -> ScoredCheckpoint:
     """Score a LoRA file and keep the pictures beside the trial."""
     with applied_lora(bench.model, checkpoint.path, bench.config.scoring.strength):
-        scores, pictures = bench.scorer.score()
-    save_pictures(pictures, folder.samples(checkpoint.epoch))
-    return ScoredCheckpoint(checkpoint, scores)
+        scored = bench.scorer.score()
+    save_pictures(scored.pictures, folder.samples(checkpoint.epoch))
+    return ScoredCheckpoint(checkpoint, scored.scores)
 
 
-def save_pictures(pictures: list[Picture], folder: Path) -> None:
+def save_pictures(pictures: Sequence[Picture], folder: Path) -> None:
     """One PNG per picture, numbered in the order of the prompts."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, picture in enumerate(pictures):

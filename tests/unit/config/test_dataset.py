@@ -227,10 +227,17 @@ def test_flat_dialect(tmp_path: Path) -> None:
 
 def test_flat_dialect_may_name_a_dataset_config(tmp_path: Path) -> None:
     write(tmp_path / "tables.toml", TABLES)
-    text = 'dataset_config = "tables.toml"\nflip_aug = true\nkeep_tokens = 9\nseed = 1'
+    text = """
+        dataset_config = "tables.toml"
+        flip_aug = true
+        keep_tokens = 9
+        caption_extension = ".cap"
+        seed = 1
+    """
     config, others = load_config_file(write(tmp_path / "x.toml", text))
     subset = config.datasets[0].subsets[0]
     assert (subset.flip_aug, subset.keep_tokens, others) == (True, 2, {"seed": 1})
+    assert subset.caption_extension == ".txt"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def test_partial_batches_are_kept_per_bucket(draw: Draw, configure: Configure) -
     assert all(len({s.placement.bucket for s in plan.samples}) == 1 for plan in plans)
 
 
+def test_buckets_take_turns(draw: Draw, configure: Configure) -> None:
+    records = five_and_two(draw, configure(num_repeats=4))
+    buckets = [p.samples[0].placement.bucket for p in epoch_batches(records, seed=0, epoch=1)]
+    changes = sum(a != b for a, b in zip(buckets, buckets[1:], strict=False))
+    assert changes > 5
+
+
 def test_train_batch_size_overrides(draw: Draw, configure: Configure) -> None:
     records = five_and_two(draw, configure(batch_size=4))
     assert [batches_per_epoch(records, size) for size in (None, 1, 2, 8)] == [3, 7, 4, 2]
@@ -91,6 +98,8 @@ def test_regularisation_pictures_match_the_training_pictures(
     assert seen(plans) == expected
     weights = {s.record.is_reg: s.loss_weight for plan in plans for s in plan.samples}
     assert weights == {False: 1.0, True: 0.5}
+    doubled = scan(configure({"num_repeats": 5}, reg | {"num_repeats": 2}))
+    assert seen(epoch_batches(doubled, seed=0, epoch=1)) == expected
     few = scan(configure({"num_repeats": 1}, reg))
     assert seen(epoch_batches(few, seed=0, epoch=1)) == dict.fromkeys(list(expected)[:4], 1)
 

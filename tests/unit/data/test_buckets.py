@@ -31,6 +31,8 @@ def test_counts(limits: tuple[int, int, int], count: int) -> None:
 def test_limits_are_rounded_to_steps() -> None:
     rounded = bucket_resolutions((1024, 1024), 768, 1536, 64)
     assert bucket_resolutions((1024, 1024), 800, 1500, 64) == rounded
+    rounded = bucket_resolutions((1024, 1024), 256, 1024, 64)
+    assert bucket_resolutions((1024, 1024), 300, 1000, 64) == rounded
 
 
 @pytest.mark.parametrize(
@@ -66,8 +68,11 @@ def test_no_upscale_keeps_small_pictures(size: tuple[int, int], expected: Placem
 
 @pytest.mark.parametrize("size", [(60, 60), (1000, 30), (30, 1000), (16000, 1000), (8, 8)])
 @pytest.mark.parametrize("no_upscale", [False, True])
-def test_no_side_is_too_small_for_a_bucket(size: tuple[int, int], no_upscale: bool) -> None:
-    placement = place(*size, dataset(no_upscale))
+@pytest.mark.parametrize("resolution", [(1024, 1024), (128, 128)])
+def test_no_side_is_too_small_for_a_bucket(
+    size: tuple[int, int], no_upscale: bool, resolution: tuple[int, int]
+) -> None:
+    placement = place(*size, dataset(no_upscale, resolution=resolution, min_bucket_reso=64))
     assert min(placement.bucket) >= 64
     assert all(side % 64 == 0 for side in placement.bucket)
     assert all(r >= b for r, b in zip(placement.resized, placement.bucket, strict=True))

@@ -1,0 +1,88 @@
+"""`optimizer train`: the final LoRA, with every checkpoint of it scored."""
+
+import json
+from pathlib import Path
+
+from optimizer.config.study import StudyConfig, parse_hyperparameters
+from optimizer.config.training import Hyperparameters
+from optimizer.errors import TransferError
+from optimizer.files import write_json
+from optimizer.logs import log_to
+from optimizer.report.evaluation import print_scores, score_file, sheet_rows
+from optimizer.report.progress import ProgressView
+from optimizer.report.tables import console
+from optimizer.scoring.sheet import write_sheet
+from optimizer.storage.database import sole_runner
+from optimizer.study.best_params import read_best_params
+from optimizer.study.signals import interruptible
+from optimizer.training.trainer import Checkpoint
+
+DONE = "final.json"
+
+
+def final_settings(config: StudyConfig, params: Path) -> Hyperparameters:
+    """The study's fixed settings with the given ones on top.
+
+    Raises:
+        TransferError: the file is unusable or comes from another family.
+        ConfigError: a value is not one a training can have.
+    """
+    values, provenance = read_best_params(params)
+    family = provenance.get("family", config.model.family)
+    if family != config.model.family:
+        raise TransferError(
+            f"{params} holds the best of {family}, but {config.path} is a {config.model.family} "
+            f"study; carry it over with: optimizer transfer {params} --to {config.model.family}"
+        )
+    known = {k: v for k, v in values.items() if k in Hyperparameters.model_fields}
+    fixed = config.training.model_dump(include=config.training.model_fields_set)
+    return parse_hyperparameters(fixed | known, params)
+
+
+def train_final(config: StudyConfig, params: Path) -> None:
+    """Train, or say that this very training is done already."""
+    settings = final_settings(config, params)
+    folder = config.folder / "final"
+    lora = folder / f"{config.name}.safetensors"
+    if lora.exists() and _is_done(folder / DONE, settings):
+        console.print(f"already trained with these settings: {lora}", soft_wrap=True)
+        return
+    with sole_runner(config.folder), interruptible(), log_to(config.folder / "optimization.log"):
+        _train(config, settings, folder)
+
+
+def _is_done(path: Path, settings: Hyperparameters) -> bool:
+    if not path.exists():
+        return False
+    settled: bool = json.loads(path.read_bytes())["settings"] == settings.model_dump(mode="json")
+    return settled
+
+
+def _train(config: StudyConfig, settings: Hyperparameters, folder: Path) -> None:
+    from optimizer.trial.workbench import open_workbench
+
+    checkpoints: list[Checkpoint] = []
+
+    def keep(checkpoint: Checkpoint) -> bool:
+        checkpoints.append(checkpoint)
+        return True
+
+    bench = open_workbench(config)
+    with ProgressView() as view:
+        view.begin("final run")
+        bench.trainer.train(settings, folder, config.name, report=keep, observe=view.step)
+    scored = {c.path.name: score_file(bench, c.path) for c in checkpoints}
+    for name, result in scored.items():
+        write_sheet(folder / f"{Path(name).stem}.png", name, sheet_rows(result, config))
+    print_scores({name: result.scores for name, result in scored.items()})
+    best = max(scored, key=lambda name: scored[name].scores.objective)
+    console.print(f"final LoRA: {checkpoints[-1].path}", soft_wrap=True)
+    console.print(f"best of its checkpoints: {folder / best}", soft_wrap=True)
+    write_json(
+        folder / DONE,
+        {
+            "settings": settings.model_dump(mode="json"),
+            "best_checkpoint": best,
+            "scores": {name: result.scores.as_dict() for name, result in scored.items()},
+        },
+    )

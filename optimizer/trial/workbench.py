@@ -1,0 +1,124 @@
+"""Everything a trial needs, loaded once: base model, data, judge."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from platformdirs import user_cache_path
+
+from optimizer.config.study import StudyConfig
+from optimizer.data.cache import TensorStore
+from optimizer.data.pictures import read_upright
+from optimizer.data.pixels import on_white
+from optimizer.data.records import Record, picture_paths, scan
+from optimizer.data.split import hold_out
+from optimizer.errors import DatasetError, OptimizerError
+from optimizer.models.loading import best_device, load_model
+from optimizer.models.pipeline_model import PipelineModel
+from optimizer.scoring.encoders import ClipEncoder
+from optimizer.scoring.prompts import plan_pictures
+from optimizer.scoring.scorer import Scorer
+from optimizer.training.prepared import PreparedData
+from optimizer.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+MOST_COMPARED = 200
+"""Training pictures that copies are looked for among."""
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The resident parts of a study in this process."""
+
+    config: StudyConfig
+    model: PipelineModel
+    data: PreparedData
+    trainer: Trainer
+    scorer: Scorer
+
+    def check_base_unchanged(self) -> None:
+        """Raises OptimizerError when training has touched a frozen weight."""
+        if self.model.fingerprint() != self.model.loaded_weights:
+            raise OptimizerError(
+                f"the base model {self.model.name} changed during a trial; its later trials would "
+                "train on something else. Please report this as a bug"
+            )
+
+    def device_name(self) -> str:
+        """The graphics card, or the CPU."""
+        device = self.model.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def open_workbench(config: StudyConfig) -> Workbench:
+    """Load what a study needs; every problem of its data shows here, before the first trial.
+
+    Raises:
+        InputError: pictures, captions, prompts or models that cannot be used.
+    """
+    prompts = plan_pictures(config.scoring, str(config.path))
+    records = scan(config.dataset)
+    train, held_out = _split(config, records)
+    reference_images = [_opened(path) for path in _reference_paths(config, held_out)]
+    device = best_device()
+    encoder = ClipEncoder(config.scoring.clip_model, device)
+    model = load_model(config.model, device)
+    data = PreparedData(train, model, TensorStore(user_cache_path("lora-optimizer")))
+    data.encode_all()
+    _say_long_captions(config, model, train)
+    training_images = [_opened(path) for path in _training_paths(train)]
+    scorer = Scorer(model, encoder, config.scoring, prompts, reference_images, training_images)
+    # Drawn now, while nothing is on the model yet.
+    _ = scorer.anchors
+    return Workbench(config, model, data, Trainer(model, data), scorer)
+
+
+def _split(
+    config: StudyConfig, records: tuple[Record, ...]
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    if config.scoring.reference_dir is not None:
+        return records, ()
+    return hold_out(records, config.study.hold_out, config.study.seed)
+
+
+def _reference_paths(config: StudyConfig, held_out: tuple[Record, ...]) -> list[Path]:
+    folder = config.scoring.reference_dir
+    if folder is None:
+        if not held_out:
+            raise DatasetError(
+                f"{config.path}: no pictures are left to compare with; add pictures, set "
+                "study.hold_out, or give scoring.reference_dir"
+            )
+        return [record.path for record in held_out]
+    if not folder.is_dir():
+        raise DatasetError(f"{config.path}: scoring.reference_dir {folder} is no folder")
+    paths, problems = picture_paths(folder)
+    if problems or not paths:
+        raise DatasetError(problems or f"{folder}: scoring.reference_dir holds no pictures")
+    return paths
+
+
+def _training_paths(records: tuple[Record, ...]) -> list[Path]:
+    return sorted({record.path for record in records if not record.is_reg})[:MOST_COMPARED]
+
+
+def _opened(path: Path) -> Image.Image:
+    return on_white(read_upright(path))[0]
+
+
+def _say_long_captions(
+    config: StudyConfig, model: PipelineModel, records: tuple[Record, ...]
+) -> None:
+    """What is cut off silently is learnt by nobody."""
+    windows = config.training.max_token_length // 75
+    limit = windows * (model.pipeline.tokenizer.model_max_length - 2)
+    longest = model.longest_caption([caption for r in records for caption in r.captions])
+    if longest > limit:
+        logger.warning(
+            "captions have up to %d tokens, but only the first %d count; raise max_token_length",
+            longest,
+            limit,
+        )
