@@ -18,6 +18,7 @@ from optimizer.cli import (
     transfer,
 )
 from optimizer.errors import InputError, OptimizerError
+from optimizer.logs import quiet_libraries
 
 app = typer.Typer(
     name="optimizer",
@@ -49,6 +50,7 @@ def _options(
 
 def main() -> None:
     """Run the command; bad input ends in one line per problem and exit code 2."""
+    quiet_libraries()
     try:
         app()
     except InputError as error:

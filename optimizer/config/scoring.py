@@ -1,14 +1,55 @@
 """How the checkpoints of a study are drawn and judged: fixed for the whole study."""
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 
 from optimizer.config.base import Frozen, ResolvedPath
 from optimizer.config.references import ModelReference
 
 Preset = Literal["balanced", "character", "style", "prompt"]
+Sampler = Literal["model", "ddim", "euler", "euler_a", "dpmsolver++"]
 Count = Annotated[int, Field(ge=1)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+_KNOWN = re.compile(r"\{(?:trigger|class)\}")
+_SAMPLE_OPTION = re.compile(r"(?:^|\s)(--[a-z]{1,3})(?=\s|$)")
+
+
+def prompt_problem(template: str) -> str | None:
+    """What is wrong with a prompt as written, or None.
+
+    `{trigger}` and `{class}` are its only placeholders. Options as in sd-scripts' sample prompts
+    (`--n`, `--w`) would be drawn as words, and all pictures of a study share one setting.
+    """
+    rest = _KNOWN.sub("", template)
+    if "{" in rest or "}" in rest:
+        found = re.search(r"\{[^{}]*\}", rest)
+        what = f"the unknown placeholder {found.group()}" if found else "a lone brace"
+        return f"has {what}; known are {{trigger}} and {{class}}"
+    if option := _SAMPLE_OPTION.search(template):
+        return f"has the option {option.group(1)}; set such things in [scoring], for all prompts"
+    return None if template.strip() else "is empty"
+
+
+def _check_prompts(prompts: tuple[str, ...]) -> tuple[str, ...]:
+    for number, prompt in enumerate(prompts, start=1):
+        if problem := prompt_problem(prompt):
+            raise ValueError(f"must be usable prompts, but prompt {number} {problem}")
+    return prompts
+
+
+def _list_or_file(value: object) -> str:
+    return "file" if isinstance(value, str | Path) else "list"
+
+
+Prompts = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_prompts)]
+PromptSource = Annotated[
+    Annotated[Prompts, Tag("list")] | Annotated[ResolvedPath, Tag("file")],
+    Discriminator(_list_or_file),
+]
 
 
 class ScoringConfig(Frozen):
@@ -16,21 +57,27 @@ class ScoringConfig(Frozen):
 
     clip_model: ModelReference
     """CLIP or SigLIP that judges: a folder or a hub id."""
-    trigger: Annotated[str, Field(min_length=1)]
+    trigger: Word
     """The word that captions use for the subject; `{trigger}` in prompts."""
-    class_word: Annotated[str, Field(min_length=1)]
-    """What the subject is; `{class}` in prompts."""
-    prompts: Annotated[tuple[str, ...], Field(min_length=1)] | ResolvedPath
+    class_word: Word
+    """What the subject is, which the judge reads instead of the trigger; `{class}` in prompts."""
+    prompts: PromptSource
     """The prompts, or a file of them: text (one a line), TOML or JSON."""
+    preservation_prompts: Prompts | None = None
+    """Prompts that the LoRA should leave alone; `prompts` without the trigger when not given."""
     reference_dir: ResolvedPath | None = None
     """Pictures of the subject that are not trained on; held out of the dataset when not given."""
 
     num_images_per_prompt: Count = 4
     num_inference_steps: Count = 30
     guidance_scale: Annotated[float, Field(ge=0)] = 7.0
+    sampler: Sampler = "model"
+    """sd-scripts' names; `model` is the scheduler that the base model comes with."""
     resolution: Count | None = None
     """Side in pixels; the base model's own when not given."""
     negative_prompt: str = ""
+    clip_skip: Annotated[int, Field(ge=1, le=12)] | None = None
+    """SD1.5 only: should be what the LoRA is trained with."""
     strength: Annotated[float, Field(gt=0)] = 1.0
     """What the LoRA is multiplied by while drawing."""
     batch_size: Count = 8

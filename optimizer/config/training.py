@@ -36,7 +36,7 @@ class Hyperparameters(Frozen):
     """Scale of the adapter: its output is multiplied by network_alpha / network_dim."""
     network_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Targets = "transformer"
-    """`attention`: q, k, v and out. `transformer`: feed-forward and projections too (sd-scripts)."""
+    """`attention`: q, k, v, out. `transformer`: feed-forward and projections too (sd-scripts)."""
 
     optimizer_type: OptimizerType = "AdamW8bit"
     weight_decay: NotNegative = 0.01

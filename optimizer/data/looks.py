@@ -16,14 +16,16 @@ _DECODERS = 4
 """Threads; Pillow decodes outside Python's lock."""
 _HASH_SIDE = 8
 _BANDS = 4
-_BAND_BITS = _HASH_SIDE * _HASH_SIDE // _BANDS
+_BAND_BITS = 2 * _HASH_SIDE * _HASH_SIDE // _BANDS
 _MOST_BITS_APART = _BANDS - 1
 """With fewer differing bits than bands one band is equal: no need to compare all pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A decoded picture. difference_hash: 64 bits, each whether a spot is darker than the next."""
+    """A decoded picture. difference_hash: 128 bits, whether each spot of an 8 x 8 grid is
+    darker than the one to its right, then than the one below it.
+    """
 
     path: Path
     is_rotated: bool
@@ -66,7 +68,8 @@ def _look(path: Path) -> Look | str:
         image, _ = on_white(read_upright(path))
     except DatasetError as error:
         return str(error)
-    small = image.convert("L").resize((_HASH_SIDE + 1, _HASH_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(small, dtype=np.int16)
-    bits = np.packbits(grey[:, :-1] < grey[:, 1:])
+    side = _HASH_SIDE + 1
+    grey = np.asarray(image.convert("L").resize((side, side), Image.Resampling.BOX))
+    darker = np.stack([grey[:-1, :-1] < grey[:-1, 1:], grey[:-1, :-1] < grey[1:, :-1]])
+    bits = np.packbits(darker)
     return Look(path, header.orientation > 1, header.has_alpha, int.from_bytes(bits.tobytes()))

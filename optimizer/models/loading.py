@@ -9,6 +9,7 @@ import torch
 
 from optimizer.config.study import ModelConfig
 from optimizer.errors import ModelError
+from optimizer.logs import hide_loading_bars
 from optimizer.models.attention import apply_attention, choose_attention
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.models.registry import FAMILIES, family_of_pipeline
@@ -62,17 +63,12 @@ def _load_pipeline(config: ModelConfig, dtype: torch.dtype) -> Any:
     path = Path(reference)
     if path.suffix in SINGLE_FILE_SUFFIXES:
         return pipeline_class.from_single_file(
-            str(_existing_file(path)), torch_dtype=dtype, config=config.config
+            str(_existing_file(path)), dtype=dtype, config=config.config
         )
     if path.is_absolute():
         _check_folder(path, config.family)
-    return (
-        pipeline_class.from_pretrained(
-            reference, torch_dtype=dtype, safety_checker=None, requires_safety_checker=False
-        )
-        if config.family == "sd15"
-        else pipeline_class.from_pretrained(reference, torch_dtype=dtype)
-    )
+        hide_loading_bars()
+    return pipeline_class.from_pretrained(reference, dtype=dtype, **FAMILIES[config.family].options)
 
 
 def _existing_file(path: Path) -> Path:

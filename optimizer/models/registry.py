@@ -15,6 +15,8 @@ class Family:
 
     model: type[PipelineModel]
     pipeline_class: Callable[[], Any]
+    options: dict[str, Any]
+    """Of the pipeline's `from_pretrained`."""
     base_model_version: str
     architecture: str
     encoder_prefixes: dict[str, str]
@@ -36,6 +38,7 @@ FAMILIES: dict[str, Family] = {
     "sd15": Family(
         model=Sd15Model,
         pipeline_class=_sd15_pipeline,
+        options={"safety_checker": None, "requires_safety_checker": False},
         base_model_version="sd_v1",
         architecture="stable-diffusion-v1/lora",
         encoder_prefixes={"text_encoder": "lora_te"},
@@ -43,6 +46,7 @@ FAMILIES: dict[str, Family] = {
     "sdxl": Family(
         model=SdxlModel,
         pipeline_class=_sdxl_pipeline,
+        options={},
         base_model_version="sdxl_base_v1-0",
         architecture="stable-diffusion-xl-v1-base/lora",
         encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},

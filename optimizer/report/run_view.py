@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
 from optimizer.files import write_json
 from optimizer.logs import log_to
@@ -30,6 +31,7 @@ def run_with_view(
         print_transfer(transfer)
         seeds = transfer.seeds
     with ProgressView() as view, log_to(config.folder / "optimization.log"):
+        write_resolved(config)
         if init_params is not None:
             write_json(config.folder / "transfer.json", transfer.as_dict())
 

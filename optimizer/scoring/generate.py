@@ -1,63 +1,113 @@
 """One way of drawing for every trial, evaluation and comparison."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from optimizer.config.scoring import ScoringConfig
-from optimizer.models.base import PromptEmbeds, Size
-from optimizer.models.pipeline_model import PipelineModel
+from optimizer.models.base import DiffusionModel, PromptEmbeds, Size
+from optimizer.models.text import count_tokens
 from optimizer.scoring.prompts import PlannedPicture
+from optimizer.scoring.schedulers import fresh_scheduler
+from optimizer.scoring.vae import decode, picture_size
 
-_NEGATIVE = ("prompt_embeds", "pooled_prompt_embeds")
+logger = logging.getLogger(__name__)
 
 
 def draw(
-    model: PipelineModel, plan: Sequence[PlannedPicture], config: ScoringConfig
+    model: DiffusionModel, plan: Sequence[PlannedPicture], config: ScoringConfig
 ) -> list[Image.Image]:
     """Draw pictures with whatever LoRA is active on the model.
 
     Each picture has a generator of its own on the CPU: its noise depends neither on its place in
-    a batch nor on the device. Prompts are encoded once each.
+    a batch nor on the device. Prompts are encoded once each. The model is afterwards as it was,
+    also in the middle of training, and so is the global random state. A picture with values that
+    are not finite comes out black.
 
     Raises:
-        ModelError: the resolution does not fit the model's VAE.
+        ConfigError: the resolution does not fit the model.
     """
-    side = config.resolution or model.native_resolution
+    size = picture_size(model, config.resolution)
     images: list[Image.Image] = []
-    with _drawing(model), torch.no_grad():
-        embeds = _encoded(model, {p.prompt for p in plan} | {config.negative_prompt})
+    with _drawing(model, config), torch.no_grad():
+        embeds = _encoded(model, plan, config)
         for start in range(0, len(plan), config.batch_size):
             batch = plan[start : start + config.batch_size]
-            arguments = _arguments(model, batch, embeds, config, (side, side))
-            images += model.pipeline(**arguments).images
+            latents = _latents(model, batch, embeds, config, size)
+            images += [decode(model, one) for one in latents]
     return images
 
 
-def _encoded(model: PipelineModel, prompts: set[str]) -> dict[str, PromptEmbeds]:
-    return {prompt: model.encode_prompts([prompt]) for prompt in sorted(prompts)}
+def _encoded(
+    model: DiffusionModel, plan: Iterable[PlannedPicture], config: ScoringConfig
+) -> dict[str, PromptEmbeds]:
+    """Embeddings by prompt; one by one, as in a batch the last bits depend on the others."""
+    prompts = dict.fromkeys([*(p.prompt for p in plan), config.negative_prompt])
+    _warn_of_long(model, prompts)
+    return {p: model.encode_prompts([p], clip_skip=config.clip_skip) for p in prompts}
 
 
-def _arguments(
-    model: PipelineModel,
+def _warn_of_long(model: DiffusionModel, prompts: Iterable[str]) -> None:
+    tokenizer = model.pipeline.tokenizer
+    limit = tokenizer.model_max_length - 2
+    for prompt in prompts:
+        if (tokens := count_tokens(tokenizer, prompt)) > limit:
+            logger.warning(
+                'the prompt "%s..." has %d tokens, but only the first %d count',
+                prompt[:40],
+                tokens,
+                limit,
+            )
+
+
+def _latents(
+    model: DiffusionModel,
     batch: Sequence[PlannedPicture],
     embeds: dict[str, PromptEmbeds],
     config: ScoringConfig,
     size: Size,
-) -> dict[str, Any]:
+) -> Tensor:
     positive = _joined([embeds[p.prompt] for p in batch])
-    negative = _joined([embeds[config.negative_prompt]] * len(batch))
+    negative = _joined([_negative(model, embeds, config)] * len(batch))
+    generators = [torch.Generator().manual_seed(p.seed) for p in batch]
     conditions = model.pipeline_conditions(positive, size)
-    refused = model.pipeline_conditions(negative, size)
-    conditions |= {f"negative_{name}": refused[name] for name in _NEGATIVE if name in refused}
-    return conditions | {
-        "num_inference_steps": config.num_inference_steps,
-        "guidance_scale": config.guidance_scale,
-        "generator": [torch.Generator().manual_seed(p.seed) for p in batch],
-    }
+    for name, value in model.pipeline_conditions(negative, size).items():
+        if name.endswith("prompt_embeds"):
+            conditions[f"negative_{name}"] = value
+    found: Tensor = model.pipeline(
+        **conditions,
+        latents=_noise(model, generators, size),
+        generator=generators,  # what samplers add on the way is the picture's own, too
+        num_inference_steps=config.num_inference_steps,
+        guidance_scale=config.guidance_scale,
+        output_type="latent",
+    ).images
+    return found
+
+
+def _negative(
+    model: DiffusionModel, embeds: dict[str, PromptEmbeds], config: ScoringConfig
+) -> PromptEmbeds:
+    """As diffusers does: no negative prompt is all zeros for a base trained that way (SDXL)."""
+    found = embeds[config.negative_prompt]
+    if config.negative_prompt or not model.pipeline.config.get("force_zeros_for_empty_prompt"):
+        return found
+    pooled = found.pooled_prompt_embeds
+    return PromptEmbeds(
+        torch.zeros_like(found.prompt_embeds), None if pooled is None else torch.zeros_like(pooled)
+    )
+
+
+def _noise(model: DiffusionModel, generators: Sequence[torch.Generator], size: Size) -> Tensor:
+    """Drawn in float32: in half precision other numbers would come out of the same seed."""
+    unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor
+    shape = (int(unet.config.in_channels), size[0] // factor, size[1] // factor)
+    noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
+    return noise.to(model.device, unet.dtype)
 
 
 def _joined(embeds: Sequence[PromptEmbeds]) -> PromptEmbeds:
@@ -67,22 +117,19 @@ def _joined(embeds: Sequence[PromptEmbeds]) -> PromptEmbeds:
 
 
 @contextmanager
-def _drawing(model: PipelineModel) -> Iterator[None]:
-    """Networks in eval mode with a fresh scheduler; as they were afterwards, also in training.
-
-    The random state is kept too: a trial that is scored on the way must train on as if it had
-    not been.
-    """
-    modes = {name: module.training for name, module in model.modules.items()}
-    scheduler = model.pipeline.scheduler
-    model.pipeline.scheduler = type(scheduler).from_config(scheduler.config)
-    for module in model.modules.values():
-        module.eval()
-    devices = [model.device] if model.device.type == "cuda" else []
+def _drawing(model: DiffusionModel, config: ScoringConfig) -> Iterator[None]:
+    """Networks in eval mode and a fresh scheduler; afterwards exactly what was there before."""
+    pipeline = model.pipeline
+    networks = [pipeline.unet, pipeline.vae, *model.text_encoders.values()]
+    modes = [(part, part.training) for network in networks for part in network.modules()]
+    scheduler = pipeline.scheduler
+    pipeline.scheduler = fresh_scheduler(scheduler, config.sampler)
+    pipeline.set_progress_bar_config(disable=True)
+    for network in networks:
+        network.eval()
     try:
-        with torch.random.fork_rng(devices=devices):
-            yield
+        yield
     finally:
-        model.pipeline.scheduler = scheduler
-        for name, module in model.modules.items():
-            module.train(modes[name])
+        pipeline.scheduler = scheduler
+        for part, mode in modes:
+            part.training = mode

@@ -1,18 +1,14 @@
 """What is drawn: prompts with their placeholders filled in, and a seed for every picture."""
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from optimizer.config.base import read_toml
 from optimizer.config.scoring import ScoringConfig
 from optimizer.errors import ConfigError
-
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_KNOWN = ("trigger", "class")
+from optimizer.scoring.prompt_files import read_prompts
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class PlannedPicture:
 
 @dataclass(frozen=True)
 class PromptSet:
-    """With the trigger, and the same without it: does the subject leak into the class?"""
+    """With the trigger, and without it: does the subject leak into what should be left alone?"""
 
     subject: tuple[PlannedPicture, ...]
     preservation: tuple[PlannedPicture, ...]
@@ -35,102 +31,61 @@ class PromptSet:
 def plan_pictures(config: ScoringConfig, source: str) -> PromptSet:
     """All pictures of a scoring, prompt by prompt.
 
-    A picture's seed depends on its prompt's place and its own, so that every LoRA of a study
-    starts from the same noise, and prompts added at the end change nothing before them.
+    Args:
+        source: the file that `config` came from, named in problems.
 
     Raises:
-        ConfigError: an unknown placeholder, or a prompts file that cannot be used.
+        ConfigError: a prompts file that cannot be used, or a preservation prompt with the trigger.
     """
-    prompts = _prompts(config.prompts, source)
-    drawn = [_filled(p, config.trigger, config.class_word) for p in prompts]
-    judged = [_without_trigger(p, config.class_word) for p in prompts]
-    seeds = [
-        [config.seed + 1000 * place + image for image in range(config.num_images_per_prompt)]
-        for place in range(len(prompts))
-    ]
-    return PromptSet(_planned(drawn, judged, seeds), _planned(judged, judged, seeds))
+    given = config.prompts
+    prompts = read_prompts(given) if isinstance(given, Path) else given
+    drawn = [_filled(prompt, config) for prompt in prompts]
+    judged = [without_trigger(prompt, config.trigger, config.class_word) for prompt in drawn]
+    plain = judged if config.preservation_prompts is None else _plain(config, source)
+    return PromptSet(
+        _planned(config, drawn, judged, "subject"), _planned(config, plain, plain, "preservation")
+    )
+
+
+def picture_seed(seed: int, kind: str, prompt: int, image: int) -> int:
+    """Seed below 2**32 of an image of a prompt, by their places.
+
+    Every LoRA of a study starts from the same noise, and prompts or images added at the end
+    change nothing before them. A hash and no sum, so that two studies' seeds share no pictures.
+    """
+    digest = sha256(f"{seed}/{kind}/{prompt}/{image}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
+
+
+def without_trigger(prompt: str, trigger: str, class_word: str) -> str:
+    """Put the class word for the trigger: `a mivo monster` becomes `a monster`, not doubled."""
+    name, kind = re.escape(trigger), re.escape(class_word)
+    together = rf"{name}[\s,]+{kind}|{kind}[\s,]+{name}|{name}"
+    return re.sub(rf"(?<!\w)(?:{together})(?!\w)", lambda _: class_word, prompt, flags=re.I)
+
+
+def _filled(prompt: str, config: ScoringConfig) -> str:
+    return prompt.replace("{trigger}", config.trigger).replace("{class}", config.class_word)
 
 
 def _planned(
-    drawn: Sequence[str], judged: Sequence[str], seeds: Sequence[Sequence[int]]
+    config: ScoringConfig, drawn: Sequence[str], judged: Sequence[str], kind: str
 ) -> tuple[PlannedPicture, ...]:
-    rows = zip(drawn, judged, seeds, strict=True)
-    return tuple(PlannedPicture(p, j, seed) for p, j, own in rows for seed in own)
+    return tuple(
+        PlannedPicture(prompt, text, picture_seed(config.seed, kind, place, image))
+        for place, (prompt, text) in enumerate(zip(drawn, judged, strict=True))
+        for image in range(config.num_images_per_prompt)
+    )
 
 
-def _filled(prompt: str, trigger: str, class_word: str) -> str:
-    return prompt.replace("{trigger}", trigger).replace("{class}", class_word)
-
-
-def _without_trigger(prompt: str, class_word: str) -> str:
-    """`a {trigger} {class}` becomes `a monster`; a trigger that stands alone becomes the class."""
-    stripped = prompt.replace("{trigger} {class}", "{class}").replace("{trigger}", "{class}")
-    return stripped.replace("{class}", class_word)
-
-
-def _prompts(given: tuple[str, ...] | Path, source: str) -> list[str]:
-    if isinstance(given, Path):
-        prompts, source = read_prompts(given), str(given)
-    else:
-        prompts = list(given)
-    problems = [p for number, prompt in enumerate(prompts, 1) for p in _wrong(prompt, number)]
-    if problems:
-        raise ConfigError(f"{source}: {problem}" for problem in problems)
-    return prompts
-
-
-def _wrong(prompt: str, number: int) -> list[str]:
-    if not prompt.strip():
-        return [f"prompt {number} is empty"]
-    return [
-        f"prompt {number} has the unknown placeholder {{{name}}}; "
-        "known are {trigger} and {class}"
-        for name in _PLACEHOLDER.findall(prompt)
-        if name not in _KNOWN
+def _plain(config: ScoringConfig, source: str) -> list[str]:
+    prompts = [_filled(prompt, config) for prompt in config.preservation_prompts or ()]
+    problems = [
+        f"{source}: scoring.preservation_prompts holds the trigger in prompt {number}; "
+        "these are prompts that the LoRA should leave alone"
+        for number, prompt in enumerate(prompts, start=1)
+        if without_trigger(prompt, config.trigger, config.class_word) != prompt
     ]
-
-
-def read_prompts(path: Path) -> list[str]:
-    """Prompts of a text file (one a line, # for remarks), or of any lists in a TOML or JSON file.
-
-    Raises:
-        ConfigError: the file is missing, malformed or holds no prompts.
-    """
-    if path.suffix == ".toml":
-        prompts = list(_texts(read_toml(path)))
-    elif path.suffix == ".json":
-        prompts = list(_texts(_json(path)))
-    else:
-        lines = (line.strip() for line in _text(path).splitlines())
-        prompts = [line for line in lines if line and not line.startswith("#")]
-    if not prompts:
-        raise ConfigError(f"{path}: holds no prompts")
+    if problems:
+        raise ConfigError(problems)
     return prompts
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: prompts cannot be read: {error}") from error
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from error
-
-
-def _texts(data: Any) -> Iterable[str]:
-    """Prompts in lists at any depth: plain, or under the key `prompt`."""
-    if isinstance(data, dict):
-        if isinstance(data.get("prompt"), str):
-            yield data["prompt"]
-            return
-        data = [v for v in data.values() if isinstance(v, dict | list)]
-    for item in data if isinstance(data, list) else ():
-        if isinstance(item, str):
-            yield item
-        else:
-            yield from _texts(item)

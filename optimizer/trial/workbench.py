@@ -13,7 +13,7 @@ from optimizer.data.cache import TensorStore
 from optimizer.data.pictures import read_upright
 from optimizer.data.pixels import on_white
 from optimizer.data.records import Record, picture_paths, scan
-from optimizer.data.split import hold_out
+from optimizer.data.split import hold_out, hold_out_validation
 from optimizer.errors import DatasetError, OptimizerError
 from optimizer.models.loading import best_device, load_model
 from optimizer.models.pipeline_model import PipelineModel
@@ -79,9 +79,11 @@ def open_workbench(config: StudyConfig) -> Workbench:
 def _split(
     config: StudyConfig, records: tuple[Record, ...]
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    if config.scoring.reference_dir is not None:
-        return records, ()
-    return hold_out(records, config.study.hold_out, config.study.seed)
+    """Training and held-out pictures; those of `validation_split` are never trained on either."""
+    train, held_out = hold_out_validation(records, config.study.seed)
+    if held_out or config.scoring.reference_dir is not None:
+        return train, held_out
+    return hold_out(train, config.study.hold_out, config.study.seed)
 
 
 def _reference_paths(config: StudyConfig, held_out: tuple[Record, ...]) -> list[Path]:

@@ -50,18 +50,12 @@ def configure(tmp_path: Path) -> Configure:
     def configure(*folders: dict[str, Any], **keys: Any) -> DatasetConfig:
         own = {k: v for k, v in keys.items() if k in Dataset.model_fields}
         inherited = {k: v for k, v in keys.items() if k in Subset.model_fields}
-        subsets = tuple(
-            Subset(
-                **(
-                    {"image_dir": tmp_path / "images", "caption_extension": ".txt"}
-                    | inherited
-                    | folder
-                )
-            )
-            for folder in folders or ({},)
-        )
+        here = {"image_dir": tmp_path / "images", "caption_extension": ".txt"}
+        subsets = [here | inherited | folder for folder in folders or ({},)]
         sizes = {"resolution": (64, 64), "min_bucket_reso": 32, "max_bucket_reso": 128}
         steps = {"bucket_reso_steps": 8, "enable_bucket": True}
-        return DatasetConfig(datasets=(Dataset(**(sizes | steps | own | {"subsets": subsets})),))
+        return DatasetConfig.model_validate(
+            {"datasets": (sizes | steps | own | {"subsets": subsets},)}
+        )
 
     return configure

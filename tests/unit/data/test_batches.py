@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from optimizer.config.dataset import DatasetConfig
@@ -38,7 +39,7 @@ def test_partial_batches_are_kept_per_bucket(draw: Draw, configure: Configure) -
 def test_buckets_take_turns(draw: Draw, configure: Configure) -> None:
     records = five_and_two(draw, configure(num_repeats=4))
     buckets = [p.samples[0].placement.bucket for p in epoch_batches(records, seed=0, epoch=1)]
-    changes = sum(a != b for a, b in zip(buckets, buckets[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(buckets))
     assert changes > 5
 
 

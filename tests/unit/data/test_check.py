@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from optimizer.config.dataset import DatasetConfig
@@ -66,11 +67,10 @@ def test_rotated_transparent_and_upscaled(draw: Draw, configure: Configure) -> N
 
 
 def test_near_duplicates(draw: Draw, configure: Configure) -> None:
-    first = draw("a.png", (64, 64))
-    with Image.open(first) as image:
-        again = draw("b.jpg", image=image.resize((128, 128)), quality=90)
-    draw("c.png", (64, 64))
-    draw("d.png", (64, 64))
+    levels = np.random.default_rng(0).integers(0, 256, (3, 9, 9), dtype=np.uint8)
+    blotches = [Image.fromarray(level).resize((64, 64)) for level in levels]
+    first, _, _ = (draw(f"{i}.png", image=image) for i, image in enumerate(blotches))
+    again = draw("again.jpg", image=blotches[0].resize((128, 128)), quality=90)
     assert check(configure()).near_duplicates == ((str(first), str(again)),)
 
 

@@ -1,0 +1,127 @@
+"""Makes the demo's four tiny models: `python -m optimizer.demo.pretrain [--output DIR]`."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
+from torch import Tensor
+from transformers import CLIPImageProcessor, CLIPProcessor, CLIPTokenizer
+
+from optimizer.demo import architectures as tiny
+from optimizer.demo.pretrain_base import BETAS, train_base
+from optimizer.demo.pretrain_judge import train_judge
+from optimizer.demo.pretrain_vae import train_vae
+from optimizer.demo.tokenizer import write_tokenizer
+
+PARTS = ("judge", "sd15", "sdxl")
+STEPS = {"judge": 900, "vae_sd15": 2000, "vae_sdxl": 2400, "sd15": 3200, "sdxl": 3200}
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def pretrain_judge(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) -> None:
+    """The CLIP that scores."""
+    size = tiny.JUDGE_SIZE
+    torch.manual_seed(3)
+    judge = tiny.judge(tokenizer)
+    train_judge(judge, tokenizer, size=size, steps=STEPS["judge"], seed=3, device=device)
+    judge.half().save_pretrained(folder)
+    pictures = CLIPImageProcessor(size={"shortest_edge": size}, crop_size=size)
+    CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
+
+
+def pretrain_sd15(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) -> None:
+    """SD1.5's layout at 32 px."""
+    torch.manual_seed(1)
+    vae, unet, encoder = tiny.sd15_vae(), tiny.sd15_unet(), tiny.sd15_text_encoder(tokenizer)
+    train_vae(vae, steps=STEPS["vae_sd15"], seed=1, device=device)
+
+    def conditions(ids: Tensor) -> dict[str, Any]:
+        return {"encoder_hidden_states": encoder(ids).last_hidden_state}
+
+    train_base(
+        unet, [encoder], vae, tokenizer, conditions, steps=STEPS["sd15"], seed=1, device=device
+    )
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).to(dtype=torch.float16).save_pretrained(folder)
+
+
+def pretrain_sdxl(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) -> None:
+    """SDXL's layout at 64 px."""
+    torch.manual_seed(2)
+    vae, unet = tiny.sdxl_vae(), tiny.sdxl_unet()
+    first, second = tiny.sdxl_text_encoders(tokenizer)
+    train_vae(vae, steps=STEPS["vae_sdxl"], seed=2, device=device)
+
+    def conditions(ids: Tensor) -> dict[str, Any]:
+        one = first(ids, output_hidden_states=True)
+        two = second(ids, output_hidden_states=True)
+        states = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
+        added = {"text_embeds": two.text_embeds, "time_ids": _time_ids(len(ids), device)}
+        return {"encoder_hidden_states": states, "added_cond_kwargs": added}
+
+    train_base(
+        unet,
+        [first, second],
+        vae,
+        tokenizer,
+        conditions,
+        steps=STEPS["sdxl"],
+        seed=2,
+        device=device,
+    )
+    StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=first,
+        text_encoder_2=second,
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
+        force_zeros_for_empty_prompt=False,
+        add_watermarker=False,
+    ).to(dtype=torch.float16).save_pretrained(folder)
+
+
+def _time_ids(batch: int, device: torch.device) -> Tensor:
+    """Mostly the native size; now and then a larger source, so that the numbers have been seen."""
+    native = float(tiny.SDXL_SIZE)
+    ids = torch.tensor([native, native, 0, 0, native, native]).repeat(batch, 1)
+    varied = torch.rand(batch) < 0.3
+    ids[varied, :2] = torch.randint(32, 1024, (int(varied.sum()), 2)).float()
+    ids[varied, 2:4] = torch.randint(0, 16, (int(varied.sum()), 2)).float()
+    return ids.to(device)
+
+
+def main() -> None:
+    """Train the parts asked for, one after another."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=WEIGHTS)
+    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(arguments.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = write_tokenizer(arguments.output / "tokenizer")
+    makers = {"judge": pretrain_judge, "sd15": pretrain_sd15, "sdxl": pretrain_sdxl}
+    for part in arguments.only or PARTS:
+        makers[part](arguments.output / part, tokenizer, device)
+
+
+if __name__ == "__main__":
+    main()

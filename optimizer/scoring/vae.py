@@ -1,0 +1,64 @@
+"""Between pictures and latents, at sizes that a model can draw."""
+
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from optimizer.errors import ConfigError
+from optimizer.models.base import DiffusionModel, Size
+
+DIFFUSERS_FACTOR = 8
+"""diffusers' pipelines refuse sides that are no multiple of it, whatever the VAE."""
+
+
+def picture_size(model: DiffusionModel, resolution: int | None) -> Size:
+    """Height and width of drawn pictures; raises ConfigError when the model cannot draw them."""
+    side = resolution or model.native_resolution
+    factor = _factor(model)
+    if side % factor:
+        near = max(factor, round(side / factor) * factor)
+        raise ConfigError(
+            f"scoring.resolution {side} cannot be drawn by {model.name}: "
+            f"it must be a multiple of {factor}, {near} for example"
+        )
+    return side, side
+
+
+@torch.no_grad()
+def decode(model: DiffusionModel, latents: Tensor) -> Image.Image:
+    """The picture of scaled latents (c, h, w); a black one if its values are not finite.
+
+    One picture at a time: decoding is the peak of memory, and a batch would gain no speed. In the
+    VAE's own precision: diffusers' pipelines fail where it is finer than the UNet's.
+    """
+    vae = model.pipeline.vae
+    weights = next(vae.parameters())
+    unscaled = latents[None].to(weights.device, weights.dtype) / vae.config.scaling_factor
+    pixels: Tensor = vae.decode(unscaled).sample[0].float()
+    if not pixels.isfinite().all():
+        pixels = torch.full_like(pixels, -1)
+    levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
+
+
+@torch.no_grad()
+def rebuilt(model: DiffusionModel, image: Image.Image, resolution: int | None) -> Image.Image:
+    """A real picture as the model would draw it at best: encoded and decoded again.
+
+    It keeps its shape and gets about as many pixels as a drawn one.
+    """
+    height, width = picture_size(model, resolution)
+    factor, ratio = _factor(model), math.sqrt(image.width / image.height)
+    sides = (max(1, round(s / factor)) * factor for s in (width * ratio, height / ratio))
+    resized = image.convert("RGB").resize(tuple(sides), Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(resized, dtype=np.float32)).permute(2, 0, 1)
+    latents = model.encode_pictures(pixels[None] / 127.5 - 1)[0]
+    return decode(model, latents * model.pipeline.vae.config.scaling_factor)
+
+
+def _factor(model: DiffusionModel) -> int:
+    """Sides of pictures must be multiples of this number of pixels."""
+    return max(int(model.pipeline.vae_scale_factor), DIFFUSERS_FACTOR)
