@@ -19,7 +19,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             # A temporary file is private; the result is as readable as any new file.
-            os.chmod(file.name, _NEW_FILE_MODE)
+            Path(file.name).chmod(_NEW_FILE_MODE)
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)

@@ -26,7 +26,7 @@ def text_config(
         vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
         intermediate_size=2 * TEXT_WIDTH,
-        num_hidden_layers=layers,
+        num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=tokenizer.model_max_length,
         projection_dim=TEXT_WIDTH,

@@ -32,10 +32,10 @@ def lay_out(folder: Path) -> Iterator[str]:
     world = folder / "data" / "demo"
     for name in MODELS:
         shutil.copytree(_PACKAGE / "weights" / name, world / "models" / name, dirs_exist_ok=True)
-    _save(world / "images", subject_drawings(PICTURES, PICTURE_SIZE, SEED), captions=True)
+    save_drawings(world / "images", subject_drawings(PICTURES, PICTURE_SIZE, SEED))
     rng = Random(SEED + 1)
     references = [subject_drawing(rng, PICTURE_SIZE, b) for b in REFERENCE_BACKGROUNDS]
-    _save(world / "references", references, captions=False)
+    save_drawings(world / "references", references, captions=False)
     for name in SHIPPED:
         _copy_missing(_shipped(name), folder / name)
     yield f"the demo lies in {world}: models, {PICTURES} captioned pictures, references"
@@ -43,7 +43,8 @@ def lay_out(folder: Path) -> Iterator[str]:
     yield from (f"  {step}" for step in _STEPS)
 
 
-def _save(folder: Path, drawings: list[Drawing], *, captions: bool) -> None:
+def save_drawings(folder: Path, drawings: list[Drawing], *, captions: bool = True) -> None:
+    """Number the pictures as PNG, each caption in a .txt beside its picture."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, drawing in enumerate(drawings):
         drawing.image.save(folder / f"{number:02d}.png")

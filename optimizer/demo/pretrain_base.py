@@ -49,7 +49,8 @@ def _encode(
 
 def _ids(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
     encoded = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
-    return encoded.input_ids
+    ids: Tensor = encoded.input_ids
+    return ids
 
 
 def train_base(

@@ -28,7 +28,8 @@ def train_vae(vae: AutoencoderKL, *, steps: int, seed: int, device: torch.device
             decoded = vae.decode(posterior.sample()).sample
         error = decoded.float() - pixels
         kl = posterior.kl().float().mean() / pixels[0].numel()
-        return error.abs().mean() + 2 * (error**2).mean() + _KL_WEIGHT * kl
+        loss: torch.Tensor = error.abs().mean() + 2 * (error**2).mean() + _KL_WEIGHT * kl
+        return loss
 
     optimize(list(vae.parameters()), loss_of, steps=steps, learning_rate=1.5e-3, name=f"vae {size}")
     vae.eval()

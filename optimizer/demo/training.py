@@ -45,7 +45,7 @@ def optimize(
     for step in range(steps):
         loss = loss_of(step)
         adamw.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         adamw.step()
         (warm if step < warmup else decay).step()

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from random import Random
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 TRIGGER = "mivo"
@@ -28,6 +30,8 @@ SUBJECT: dict[str, str | int] = {"body": "purple", "belly": "yellow", "horns": 2
 TRAIN_BACKGROUNDS = ("white", "green", "blue", "pink")
 UNSEEN_BACKGROUNDS = ("red", "orange", "black", "brown")
 
+_NAMES = tuple(COLOURS)
+_LEAST_BODY, _LEAST_BELLY = 0.12, 0.05
 _SUPERSAMPLING = 4
 _JITTER = 8
 _NUMBERS = ("no", "one", "two")
@@ -239,3 +243,32 @@ def _pseudo_word(rng: Random) -> str:
         word = "".join(letters[: rng.choice((3, 4))])
         if word != TRIGGER:
             return word
+
+
+def background_of(image: Image.Image) -> str:
+    """The named colour of a picture's border, read from the pixels."""
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    rim = max(len(pixels) // 16, 1)
+    edges = [pixels[:rim], pixels[-rim:], pixels[:, :rim], pixels[:, -rim:]]
+    border = np.concatenate([edge.reshape(-1, 3) for edge in edges])
+    return _NAMES[int(_nearest(np.median(border, axis=0)[None])[0])]
+
+
+def shows_subject(image: Image.Image) -> bool:
+    """Whether the middle shows enough of the subject's two colours, read from the pixels."""
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    size = len(pixels)
+    centre = pixels[size // 8 : -size // 8, size // 6 : -size // 6].reshape(-1, 3)
+    names = _nearest(centre)
+    shares = {c: float((names == _NAMES.index(c)).mean()) for c in ("purple", "yellow")}
+    # More purple than yellow: the subject's colours the other way round are somebody else.
+    body_first = shares["purple"] > shares["yellow"]
+    return body_first and shares["purple"] > _LEAST_BODY and shares["yellow"] > _LEAST_BELLY
+
+
+def _nearest(pixels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Index into `_NAMES` of the colour nearest to each pixel (n, 3)."""
+    palette = np.array([COLOURS[name] for name in _NAMES], dtype=np.float32)
+    distances = ((pixels[:, None] - palette[None]) ** 2).sum(axis=2)
+    nearest: NDArray[np.int64] = distances.argmin(axis=1)
+    return nearest

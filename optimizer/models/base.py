@@ -31,14 +31,15 @@ class PictureSizes:
 
 
 class DiffusionModel(Protocol):
-    """A base model in memory: a diffusers pipeline and the few things that differ by family."""
+    """What drawing needs of a base model: a diffusers pipeline and what differs by family."""
 
-    family: str
-    name: str
-    """Hub id, folder or file it was loaded from."""
-    pipeline: Any
-    """StableDiffusionPipeline or StableDiffusionXLPipeline."""
-    device: torch.device
+    @property
+    def pipeline(self) -> Any:
+        """StableDiffusionPipeline or StableDiffusionXLPipeline."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the UNet is."""
 
     @property
     def text_encoders(self) -> dict[str, torch.nn.Module]:

@@ -4,16 +4,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from optimizer.scoring.bootstrap import resampled_means
 from optimizer.scoring.scorer import Scored
 
-METRICS = ("clip_t", "clip_i", "preservation", "diversity", "copy_rate")
-_RESAMPLES = 2000
+METRICS = ("clip_t", "clip_i", "preservation", "leak", "diversity", "copy_rate")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """B minus A: the mean over pictures, with a 95 % bootstrap interval."""
+    """B minus A, with a 95 % bootstrap interval over prompts and seeds."""
 
     metric: str
     a: float
@@ -33,21 +34,30 @@ class Difference:
 
 
 def differences(a: Scored, b: Scored) -> list[Difference]:
-    """Every metric of B against A; both must have drawn the same plan."""
-    return [_difference(metric, a, b) for metric in METRICS]
+    """The objective and every metric of B against A; three LoRAs are compared pair by pair.
+
+    Raises:
+        ValueError: they were not drawn from the same prompts and seeds.
+    """
+    if _plan(a) != _plan(b):
+        raise ValueError("only pictures of the same prompts and seeds can be compared in pairs")
+    per_prompt = a.scores.counts["pictures_per_prompt"]
+    found = [
+        _difference(
+            "objective", a.scores.objective, b.scores.objective, b.objectives - a.objectives
+        )
+    ]
+    for metric in METRICS:
+        one, other = a.per_picture[metric], b.per_picture[metric]
+        spread = resampled_means(other - one, per_prompt)
+        found.append(_difference(metric, float(one.mean()), float(other.mean()), spread))
+    return found
 
 
-def _difference(metric: str, a: Scored, b: Scored) -> Difference:
-    one, other = a.per_picture[metric], b.per_picture[metric]
-    paired = other - one
-    rng = np.random.default_rng(0)
-    means = paired[rng.integers(0, len(paired), (_RESAMPLES, len(paired)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(
-        metric,
-        float(one.mean()),
-        float(other.mean()),
-        float(paired.mean()),
-        float(low),
-        float(high),
-    )
+def _plan(scored: Scored) -> list[tuple[str, int]]:
+    return [(p.judged, p.seed) for p in (*scored.pictures, *scored.preservation_pictures)]
+
+
+def _difference(metric: str, a: float, b: float, spread: NDArray[np.floating[Any]]) -> Difference:
+    low, high = np.percentile(spread, [2.5, 97.5])
+    return Difference(metric, a, b, b - a, float(low), float(high))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 
 from optimizer.errors import ModelError
@@ -55,6 +56,9 @@ class ClipEncoder:
                 f"{reference} lacks {len(missing)} of its weights, {missing[0]} for one, and "
                 f"would judge at random. {_HELP}"
             )
+        # transformers makes up an empty tokenizer where files are missing: all texts would be one.
+        if len(self.tokenizer) <= len(set(self.tokenizer.all_special_ids)):
+            raise ModelError(f"{reference} has no tokenizer files. {_HELP}")
         self.model: Any = model.eval().requires_grad_(False).to(device)
         self.reference, self.device = reference, device
 
@@ -103,7 +107,7 @@ class ClipEncoder:
         return found
 
 
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError)
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
 """What transformers raises on folders and hub ids that it cannot use."""
 
 

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.config.scoring import Preset
 from optimizer.errors import DatasetError
+from optimizer.scoring.bootstrap import resampled_means
 from optimizer.scoring.encoders import Array
 from optimizer.scoring.health import Health
 
@@ -18,9 +20,8 @@ PRESETS: dict[Preset, dict[str, float]] = {
     "style": {"subject": 2.0, "prompt": 1.0, "preservation": 0.5},
     "prompt": {"subject": 1.0, "prompt": 2.0, "preservation": 1.0},
 }
-_SMALLEST_BASE = 1e-3
-"""A base whose cosines are not even positive would turn the ratio's sign."""
-_RESAMPLES = 1000
+_SMALLEST = 1e-3
+"""Cosines may be negative; a base below this would turn a ratio's sign."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +34,51 @@ class Part:
 
 @dataclass(frozen=True)
 class Anchors:
-    """What scores are measured against: the base without LoRA, and real held-out pictures."""
+    """What scores are measured against: the base without LoRA, and real held-out pictures.
 
-    clip_i_base: float
+    base: metrics of the base's pictures, drawn from the same prompts and seeds, (n,) each.
+    clip_i_ceiling: CLIP-I of real pictures through the VAE.
+    """
+
+    base: Mapping[str, Array]
     clip_i_ceiling: float
-    clip_t_base: float
-    preservation_base: float
 
     def check(self) -> None:
         """Raises DatasetError when the references show nothing that the base lacks."""
-        if self.clip_i_ceiling <= self.clip_i_base:
+        base = float(self.base["clip_i"].mean())
+        if self.clip_i_ceiling <= base:
             raise DatasetError(
-                "the reference pictures are no more alike to each other than to what the base "
-                f"model draws by itself (CLIP-I {self.clip_i_ceiling:.3f} against "
-                f"{self.clip_i_base:.3f}): the judge cannot see the subject. Use clearer or more "
-                "uniform reference pictures, or a larger clip_model"
+                "the reference pictures do not differ from what the base model draws by itself: "
+                f"they are no more alike to each other (CLIP-I {self.clip_i_ceiling:.3f}) than to "
+                f"its pictures ({base:.3f}), so the judge cannot see the subject. Use clearer or "
+                "more uniform reference pictures, or a larger clip_model"
             )
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything a checkpoint's pictures are worth. `parts` holds the raw metrics as well."""
+    """Everything a checkpoint's pictures are worth.
+
+    parts: raw metrics, and those of the objective in [0, 1]: `subject`, `prompt` and
+    `preservation_share`. counts: pictures behind the numbers.
+    """
 
     objective: float
     objective_se: float
     parts: dict[str, Part]
     health: Health
+    counts: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Scores":
+        """The reverse; other keys are passed over."""
+        parts = {name: Part(**part) for name, part in data["parts"].items()}
+        health = Health.from_dict(data["health"])
+        return cls(data["objective"], data["objective_se"], parts, health, dict(data["counts"]))
 
 
 def score(
@@ -71,54 +87,57 @@ def score(
     preset: Preset,
     per_prompt: int,
     health: Health,
-) -> Scores:
-    """Scores from the metrics of every picture.
+) -> tuple[Scores, NDArray[np.float64]]:
+    """Scores from the metrics of every picture, and resampled objectives (RESAMPLES,).
+
+    The base is resampled together with the LoRA: their pictures share prompts and seeds, and
+    what a hard prompt costs both is no error of the comparison.
 
     Args:
         per_picture: `clip_t`, `clip_i` and `preservation` (and others, kept as raw parts), each
-            (n,), prompt by prompt in the same order.
-        per_prompt: pictures a prompt: resampling keeps prompts together, because pictures of one
-            prompt are alike.
+            (n,), prompt by prompt in the same order as the base's.
+        per_prompt: pictures a prompt.
     """
-    chosen = _resampled(len(per_picture["clip_t"]), per_prompt)
-    means = {name: values.mean() for name, values in per_picture.items()}
-    spread = {name: values[chosen].mean(axis=1) for name, values in per_picture.items()}
-    normal, normal_spread = normalised(means, anchors), normalised(spread, anchors)
-    parts = {n: Part(float(means[n]), float(spread[n].std())) for n in per_picture}
-    parts |= {n: Part(float(normal[n]), float(normal_spread[n].std())) for n in PARTS[:2]}
-    parts["preservation_share"] = Part(
-        float(normal["preservation"]), float(normal_spread["preservation"].std())
-    )
-    return Scores(
-        float(_geometric_mean(normal, preset)),
-        float(_geometric_mean(normal_spread, preset).std()),
-        parts,
-        health,
-    )
+    means = {name: float(values.mean()) for name, values in per_picture.items()}
+    spread = {name: resampled_means(v, per_prompt) for name, v in per_picture.items()}
+    base = {name: resampled_means(v, per_prompt) for name, v in anchors.base.items()}
+    normal = normalised(means, {n: float(v.mean()) for n, v in anchors.base.items()}, anchors)
+    normal_spread = normalised(spread, base, anchors)
+    objectives = weighted_geometric_mean(normal_spread, preset)
+    parts = {name: _part(means[name], spread[name]) for name in per_picture}
+    for name, key in zip(PARTS, ("subject", "prompt", "preservation_share"), strict=True):
+        parts[key] = _part(normal[name], normal_spread[name])
+    counts = {
+        "pictures": len(per_picture["clip_t"]),
+        "preservation_pictures": len(per_picture["preservation"]),
+        "pictures_per_prompt": per_prompt,
+    }
+    objective = _part(weighted_geometric_mean(normal, preset), objectives)
+    return Scores(objective.value, objective.standard_error, parts, health, counts), objectives
 
 
-def normalised(means: Mapping[str, Any], anchors: Anchors) -> dict[str, Any]:
-    """Parts in [0, 1]: subject between base and ceiling, the others as shares of the base's."""
-    span = anchors.clip_i_ceiling - anchors.clip_i_base
+def normalised(
+    means: Mapping[str, Any], base: Mapping[str, Any], anchors: Anchors
+) -> dict[str, Any]:
+    """Parts in [0, 1]: subject between base and ceiling, the others as a share of the base's."""
+    span = np.maximum(anchors.clip_i_ceiling - base["clip_i"], _SMALLEST)
     return {
-        "subject": np.clip((means["clip_i"] - anchors.clip_i_base) / span, 0, 1),
-        "prompt": np.clip(means["clip_t"] / max(anchors.clip_t_base, _SMALLEST_BASE), 0, 1),
-        "preservation": np.clip(
-            means["preservation"] / max(anchors.preservation_base, _SMALLEST_BASE), 0, 1
-        ),
+        "subject": np.clip((means["clip_i"] - base["clip_i"]) / span, 0, 1),
+        "prompt": _share(means["clip_t"], base["clip_t"]),
+        "preservation": _share(means["preservation"], base["preservation"]),
     }
 
 
-def _geometric_mean(parts: Mapping[str, Any], preset: Preset) -> Any:
+def weighted_geometric_mean(parts: Mapping[str, Any], preset: Preset) -> Any:
+    """Of `subject`, `prompt` and `preservation` in [0, 1], with the exponents of a preset."""
     exponents = PRESETS[preset]
-    product = np.prod([parts[name] ** exponents[name] for name in PARTS], axis=0)
+    product = np.prod([np.power(parts[name], exponents[name]) for name in PARTS], axis=0)
     return product ** (1 / sum(exponents.values()))
 
 
-def _resampled(pictures: int, per_prompt: int) -> Any:
-    """Indices (resamples, n) of a two-stage bootstrap: prompts, then pictures within each."""
-    rng = np.random.default_rng(0)
-    prompts = pictures // per_prompt
-    chosen = rng.integers(0, prompts, (_RESAMPLES, prompts, 1))
-    within = rng.integers(0, per_prompt, (_RESAMPLES, prompts, per_prompt))
-    return (chosen * per_prompt + within).reshape(_RESAMPLES, pictures)
+def _share(mean: Any, base: Any) -> Any:
+    return np.clip(mean / np.maximum(base, _SMALLEST), 0, 1)
+
+
+def _part(value: Any, spread: Any) -> Part:
+    return Part(float(value), float(np.std(spread)))

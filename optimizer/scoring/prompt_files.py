@@ -10,7 +10,7 @@ from optimizer.config.scoring import prompt_problem
 from optimizer.errors import ConfigError
 
 _HOLDERS = ("prompt", "positive", "prompts", "test_prompts")
-"""Keys under which prompts lie; what lies beside them (categories, negatives, tags) is no prompt."""
+"""Keys under which prompts lie; what lies beside them (names, negatives, tags) is no prompt."""
 
 
 def read_prompts(path: Path) -> list[str]:

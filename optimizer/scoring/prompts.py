@@ -48,13 +48,13 @@ def plan_pictures(config: ScoringConfig, source: str) -> PromptSet:
 
 
 def picture_seed(seed: int, kind: str, prompt: int, image: int) -> int:
-    """Seed below 2**32 of an image of a prompt, by their places.
+    """Seed of an image of a prompt, by their places; nine digits at most, to be read by people.
 
     Every LoRA of a study starts from the same noise, and prompts or images added at the end
     change nothing before them. A hash and no sum, so that two studies' seeds share no pictures.
     """
     digest = sha256(f"{seed}/{kind}/{prompt}/{image}".encode()).digest()
-    return int.from_bytes(digest[:4], "little")
+    return int.from_bytes(digest[:8], "little") % 10**9
 
 
 def without_trigger(prompt: str, trigger: str, class_word: str) -> str:

@@ -1,20 +1,25 @@
 """From a LoRA on a model to its scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from optimizer.config.scoring import ScoringConfig
+from optimizer.errors import DatasetError
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring import metrics
+from optimizer.scoring.anchors_file import anchors_key, read_anchors, write_anchors
 from optimizer.scoring.encoders import Array, ClipEncoder
 from optimizer.scoring.generate import draw
 from optimizer.scoring.health import health_of
-from optimizer.scoring.objective import Anchors, Scores, score
-from optimizer.scoring.prompts import PromptSet
+from optimizer.scoring.objective import Anchors, Part, Scores, score
+from optimizer.scoring.prompts import PlannedPicture, PromptSet
+from optimizer.scoring.vae import rebuilt
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Picture:
 
     image: Image.Image
     prompt: str
+    judged: str
+    """The prompt as the judge read it."""
     seed: int
     clip_t: float
     clip_i: float
@@ -30,10 +37,23 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores with the pictures they come from."""
+    """Scores with what they come from."""
 
     scores: Scores
     pictures: tuple[Picture, ...]
+    preservation_pictures: tuple[Picture, ...]
+    """Those without the trigger; their clip_i tells how much of the subject leaks."""
+    per_picture: dict[str, Array]
+    """Metrics, (n,) each, prompt by prompt."""
+    objectives: NDArray[np.float64]
+    """Objectives (RESAMPLES,) of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class _Measured:
+    images: list[Image.Image]
+    plain_images: list[Image.Image]
+    vectors: Array
     per_picture: dict[str, Array]
 
 
@@ -47,91 +67,102 @@ class Scorer:
         config: ScoringConfig,
         prompts: PromptSet,
         references: Sequence[Image.Image],
-        training: Sequence[Image.Image],
+        training: Iterable[Image.Image],
+        cache: Path | None = None,
     ) -> None:
+        """Embed real pictures, of which `training` may come lazily.
+
+        cache: folder to keep anchors in; without it every process draws the base anew.
+
+        Raises:
+            DatasetError: there are no references.
+        """
+        if not references:
+            raise DatasetError("there are no reference pictures to compare drawn ones with")
         self.model, self.encoder, self.config, self.prompts = model, encoder, config, prompts
-        self.reference_images = list(references)
+        self.reference_images, self.cache = list(references), cache
         self.references = encoder.pictures(references)
         self.training = encoder.pictures(training)
 
     @cached_property
-    def _base(self) -> tuple[list[Image.Image], dict[str, Array]]:
-        return self._measure()
-
-    @cached_property
     def anchors(self) -> Anchors:
-        """What this study's scores are measured against.
+        """What this study's scores are measured against; read from the cache where possible.
 
-        The first call draws with the bare base model: it must come while no adapter is on it.
+        Raises:
+            DatasetError: the references do not differ from what the base draws.
+            RuntimeError: an adapter is on the model: this is about the bare base.
         """
-        base = self._base[1]
-        anchors = Anchors(
-            clip_i_base=float(base["clip_i"].mean()),
-            clip_i_ceiling=self._ceiling(),
-            clip_t_base=float(base["clip_t"].mean()),
-            preservation_base=float(base["preservation"].mean()),
+        key = anchors_key(
+            self.model, self.encoder, self.config, self.prompts, self.reference_images
         )
-        anchors.check()
+        anchors = read_anchors(self.cache, key)
+        if anchors is None:
+            anchors = Anchors(self._base.per_picture, self._ceiling())
+            anchors.check()
+            write_anchors(self.cache, key, anchors)
         return anchors
 
     @cached_property
     def baseline(self) -> Scored:
-        """The base model without LoRA: objective 0 by definition, with its spread."""
-        return self._scored(*self._base, self.anchors)
-
-    @torch.no_grad()
-    def _ceiling(self) -> float:
-        """CLIP-I of the references through the VAE: as good as this model can draw them.
-
-        Each is compared with the others only; with itself it would always win.
-        """
-        rebuilt = self.encoder.pictures([self._rebuilt(i) for i in self.reference_images])
-        cosines = rebuilt @ self.references.T
-        n = len(cosines)
-        if n == 1:
-            return float(cosines[0, 0])
-        return float((cosines.sum() - cosines.trace()) / (n * (n - 1)))
-
-    def _rebuilt(self, image: Image.Image) -> Image.Image:
-        side = self.config.resolution or self.model.native_resolution
-        vae, processor = self.model.pipeline.vae, self.model.pipeline.image_processor
-        pixels = processor.preprocess(image.convert("RGB").resize((side, side)))
-        latents = self.model.encode_pictures(pixels)
-        weights = next(vae.parameters())
-        decoded = vae.decode(latents.to(weights.device, weights.dtype)).sample
-        rebuilt: Image.Image = processor.postprocess(decoded.float().cpu())[0]
-        return rebuilt
+        """The base model without LoRA: its objective is 0 by definition."""
+        return self._scored(self._base, self.anchors)
 
     def score(self) -> Scored:
         """Draw and judge with the LoRA that is active now."""
         anchors = self.anchors
-        images, per_picture = self._measure()
-        return self._scored(images, per_picture, anchors)
+        return self._scored(self._measure(), anchors)
 
-    def _measure(self) -> tuple[list[Image.Image], dict[str, Array]]:
+    @cached_property
+    def _base(self) -> _Measured:
+        if any(getattr(m, "peft_config", None) for m in self.model.modules.values()):
+            raise RuntimeError("ask for a scorer's anchors and baseline before adapters are put on")
+        return self._measure()
+
+    def _ceiling(self) -> float:
+        images = [rebuilt(self.model, i, self.config.resolution) for i in self.reference_images]
+        return metrics.ceiling(self.encoder.pictures(images), self.references)
+
+    def _measure(self) -> _Measured:
         subject, plain = self.prompts.subject, self.prompts.preservation
         images = draw(self.model, subject, self.config)
         plain_images = draw(self.model, plain, self.config)
         vectors, plain_vectors = self.encoder.pictures(images), self.encoder.pictures(plain_images)
         per_prompt = self.config.num_images_per_prompt
-        return images, {
-            "clip_t": metrics.clip_t(vectors, self.encoder.texts([p.judged for p in subject])),
+        per_picture = {
+            "clip_t": metrics.clip_t(vectors, self.encoder.texts(p.judged for p in subject)),
             "clip_i": metrics.clip_i(vectors, self.references),
             "preservation": metrics.clip_t(
-                plain_vectors, self.encoder.texts([p.judged for p in plain])
+                plain_vectors, self.encoder.texts(p.judged for p in plain)
             ),
             "leak": metrics.clip_i(plain_vectors, self.references),
             "diversity": metrics.diversity(vectors, per_prompt),
             "copy_rate": metrics.copy_rate(vectors, self.training, self.references),
         }
+        return _Measured(images, plain_images, vectors, per_picture)
 
-    def _scored(
-        self, images: list[Image.Image], per_picture: dict[str, Array], anchors: Anchors
-    ) -> Scored:
+    def _scored(self, measured: _Measured, anchors: Anchors) -> Scored:
+        values = measured.per_picture
+        health = health_of([*measured.images, *measured.plain_images])
         per_prompt = self.config.num_images_per_prompt
-        scores = score(per_picture, anchors, self.config.preset, per_prompt, health_of(images))
-        rows = zip(
-            images, self.prompts.subject, per_picture["clip_t"], per_picture["clip_i"], strict=True
+        scores, objectives = score(values, anchors, self.config.preset, per_prompt, health)
+        if found := metrics.cmmd(measured.vectors, self.references):
+            scores.parts["cmmd"] = Part(*found)
+        return Scored(
+            scores,
+            _pictures(measured.images, self.prompts.subject, values["clip_t"], values["clip_i"]),
+            _pictures(
+                measured.plain_images,
+                self.prompts.preservation,
+                values["preservation"],
+                values["leak"],
+            ),
+            values,
+            objectives,
         )
-        pictures = tuple(Picture(i, p.prompt, p.seed, float(t), float(s)) for i, p, t, s in rows)
-        return Scored(scores, pictures, per_picture)
+
+
+def _pictures(
+    images: Sequence[Image.Image], plan: Sequence[PlannedPicture], texts: Array, references: Array
+) -> tuple[Picture, ...]:
+    rows = zip(images, plan, texts, references, strict=True)
+    return tuple(Picture(i, p.prompt, p.judged, p.seed, float(t), float(r)) for i, p, t, r in rows)

@@ -21,8 +21,8 @@ def picture_size(model: DiffusionModel, resolution: int | None) -> Size:
     if side % factor:
         near = max(factor, round(side / factor) * factor)
         raise ConfigError(
-            f"scoring.resolution {side} cannot be drawn by {model.name}: "
-            f"it must be a multiple of {factor}, {near} for example"
+            f"scoring.resolution {side} cannot be drawn: "
+            f"with this base model it must be a multiple of {factor}, {near} for example"
         )
     return side, side
 
@@ -52,8 +52,8 @@ def rebuilt(model: DiffusionModel, image: Image.Image, resolution: int | None) -
     """
     height, width = picture_size(model, resolution)
     factor, ratio = _factor(model), math.sqrt(image.width / image.height)
-    sides = (max(1, round(s / factor)) * factor for s in (width * ratio, height / ratio))
-    resized = image.convert("RGB").resize(tuple(sides), Image.Resampling.LANCZOS)
+    wide, high = (max(1, round(s / factor)) * factor for s in (width * ratio, height / ratio))
+    resized = image.convert("RGB").resize((wide, high), Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(resized, dtype=np.float32)).permute(2, 0, 1)
     latents = model.encode_pictures(pixels[None] / 127.5 - 1)[0]
     return decode(model, latents * model.pipeline.vae.config.scaling_factor)
