@@ -37,6 +37,8 @@ def quiet_libraries() -> None:
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # Optuna says so of features that have been there for years.
+    warnings.filterwarnings("ignore", message=".*is experimental \\(supported from")
     for category in (FutureWarning, UserWarning):
         for package in ("diffusers", "transformers", "peft", "torch", "accelerate", "optuna"):
             warnings.filterwarnings("ignore", category=category, module=package)

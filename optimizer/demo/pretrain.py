@@ -1,16 +1,13 @@
-"""Makes the demo's four tiny models: `python -m optimizer.demo.pretrain [--output DIR]`."""
+"""Makes the demo's tiny models: `python -m optimizer.demo.pretrain [--output DIR] [--only PART]`."""
 
 import argparse
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from diffusers import (
-    EulerDiscreteScheduler,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-)
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPProcessor, CLIPTokenizer
 
@@ -20,16 +17,16 @@ from optimizer.demo.pretrain_judge import train_judge
 from optimizer.demo.pretrain_vae import train_vae
 from optimizer.demo.tokenizer import write_tokenizer
 
-PARTS = ("judge", "sd15", "sdxl")
-STEPS = {"judge": 900, "vae_sd15": 2000, "vae_sdxl": 2400, "sd15": 3200, "sdxl": 3200}
+T = TypeVar("T")
+
+STEPS = {"judge": 900, "vae_sd15": 2000, "vae_sdxl": 2400, "sd15": 2000, "sdxl": 1700}
 WEIGHTS = Path(__file__).parent / "weights"
 
 
 def pretrain_judge(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) -> None:
     """The CLIP that scores."""
     size = tiny.JUDGE_SIZE
-    torch.manual_seed(3)
-    judge = tiny.judge(tokenizer)
+    judge = _seeded(3, lambda: tiny.judge(tokenizer))
     train_judge(judge, tokenizer, size=size, steps=STEPS["judge"], seed=3, device=device)
     judge.half().save_pretrained(folder)
     pictures = CLIPImageProcessor(size={"shortest_edge": size}, crop_size=size)
@@ -38,22 +35,21 @@ def pretrain_judge(folder: Path, tokenizer: CLIPTokenizer, device: torch.device)
 
 def pretrain_sd15(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) -> None:
     """SD1.5's layout at 32 px."""
-    torch.manual_seed(1)
-    vae, unet, encoder = tiny.sd15_vae(), tiny.sd15_unet(), tiny.sd15_text_encoder(tokenizer)
-    train_vae(vae, steps=STEPS["vae_sd15"], seed=1, device=device)
+    seed, steps = 1, STEPS["sd15"]
+    vae = _seeded(seed, tiny.sd15_vae)
+    train_vae(vae, steps=STEPS["vae_sd15"], seed=seed, device=device)
+    unet, encoder = _seeded(seed, lambda: (tiny.sd15_unet(), tiny.sd15_text_encoder(tokenizer)))
 
     def conditions(ids: Tensor) -> dict[str, Any]:
         return {"encoder_hidden_states": encoder(ids).last_hidden_state}
 
-    train_base(
-        unet, [encoder], vae, tokenizer, conditions, steps=STEPS["sd15"], seed=1, device=device
-    )
+    train_base(unet, [encoder], vae, tokenizer, conditions, steps=steps, seed=seed, device=device)
     StableDiffusionPipeline(
         vae=vae,
         text_encoder=encoder,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
+        scheduler=_sampler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -62,10 +58,12 @@ def pretrain_sd15(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) 
 
 def pretrain_sdxl(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) -> None:
     """SDXL's layout at 64 px."""
-    torch.manual_seed(2)
-    vae, unet = tiny.sdxl_vae(), tiny.sdxl_unet()
-    first, second = tiny.sdxl_text_encoders(tokenizer)
-    train_vae(vae, steps=STEPS["vae_sdxl"], seed=2, device=device)
+    seed, steps = 2, STEPS["sdxl"]
+    vae = _seeded(seed, tiny.sdxl_vae)
+    train_vae(vae, steps=STEPS["vae_sdxl"], seed=seed, device=device)
+    unet, (first, second) = _seeded(
+        seed, lambda: (tiny.sdxl_unet(), tiny.sdxl_text_encoders(tokenizer))
+    )
 
     def conditions(ids: Tensor) -> dict[str, Any]:
         one = first(ids, output_hidden_states=True)
@@ -75,14 +73,7 @@ def pretrain_sdxl(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) 
         return {"encoder_hidden_states": states, "added_cond_kwargs": added}
 
     train_base(
-        unet,
-        [first, second],
-        vae,
-        tokenizer,
-        conditions,
-        steps=STEPS["sdxl"],
-        seed=2,
-        device=device,
+        unet, [first, second], vae, tokenizer, conditions, steps=steps, seed=seed, device=device
     )
     StableDiffusionXLPipeline(
         vae=vae,
@@ -91,10 +82,21 @@ def pretrain_sdxl(folder: Path, tokenizer: CLIPTokenizer, device: torch.device) 
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=unet,
-        scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
+        scheduler=_sampler(),
+        # Dropped captions were "" in training, so "" is what guidance must lead away from.
         force_zeros_for_empty_prompt=False,
         add_watermarker=False,
     ).to(dtype=torch.float16).save_pretrained(folder)
+
+
+def _seeded(seed: int, make: Callable[[], T]) -> T:
+    """A network whose first weights depend on nothing made before it."""
+    torch.manual_seed(seed)
+    return make()
+
+
+def _sampler() -> EulerDiscreteScheduler:
+    return EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1)
 
 
 def _time_ids(batch: int, device: torch.device) -> Tensor:
@@ -109,17 +111,17 @@ def _time_ids(batch: int, device: torch.device) -> Tensor:
 
 def main() -> None:
     """Train the parts asked for, one after another."""
+    makers = {"judge": pretrain_judge, "sd15": pretrain_sd15, "sdxl": pretrain_sdxl}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=WEIGHTS)
-    parser.add_argument("--only", choices=PARTS, action="append")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=makers, action="append")
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = write_tokenizer(arguments.output / "tokenizer")
-    makers = {"judge": pretrain_judge, "sd15": pretrain_sd15, "sdxl": pretrain_sdxl}
-    for part in arguments.only or PARTS:
+    for part in arguments.only or makers:
         makers[part](arguments.output / part, tokenizer, device)
 
 

@@ -28,6 +28,7 @@ def load_model(config: ModelConfig, device: torch.device) -> PipelineModel:
     Raises:
         ModelError: nothing usable lies there, or it is a model of the other family.
     """
+    check_reference(config)
     reference = config.pretrained_model_name_or_path
     dtype = frozen_dtype(device)
     try:
@@ -45,6 +46,19 @@ def load_model(config: ModelConfig, device: torch.device) -> PipelineModel:
     return FAMILIES[config.family].model(pipeline, reference)
 
 
+def check_reference(config: ModelConfig) -> None:
+    """Say a wrong file or folder before anything is loaded; of the hub nothing is known yet.
+
+    Raises:
+        ModelError: it is missing, no model, or a model of the other family.
+    """
+    path = Path(config.pretrained_model_name_or_path)
+    if path.suffix in SINGLE_FILE_SUFFIXES:
+        _existing_file(path)
+    elif path.is_absolute():
+        _check_folder(path, config.family)
+
+
 def frozen_dtype(device: torch.device) -> torch.dtype:
     """Precision of frozen weights: bf16 or fp16 on CUDA, float32 elsewhere."""
     if device.type != "cuda":
@@ -60,14 +74,10 @@ def best_device() -> torch.device:
 def _load_pipeline(config: ModelConfig, dtype: torch.dtype) -> Any:
     reference = config.pretrained_model_name_or_path
     pipeline_class = FAMILIES[config.family].pipeline_class()
-    path = Path(reference)
-    if path.suffix in SINGLE_FILE_SUFFIXES:
-        return pipeline_class.from_single_file(
-            str(_existing_file(path)), dtype=dtype, config=config.config
-        )
-    if path.is_absolute():
-        _check_folder(path, config.family)
+    if Path(reference).is_absolute():
         hide_loading_bars()
+    if Path(reference).suffix in SINGLE_FILE_SUFFIXES:
+        return pipeline_class.from_single_file(reference, dtype=dtype, config=config.config)
     return pipeline_class.from_pretrained(reference, dtype=dtype, **FAMILIES[config.family].options)
 
 
@@ -78,7 +88,6 @@ def _existing_file(path: Path) -> Path:
 
 
 def _check_folder(path: Path, family: str) -> None:
-    """A wrong folder is said before anything is loaded from it."""
     if not path.is_dir():
         raise ModelError(
             f"{path}: no such folder; give a diffusers folder, a .safetensors file or a hub id"

@@ -5,7 +5,6 @@ from typing import Any
 
 from rich.table import Table
 
-from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
 from optimizer.files import write_json
 from optimizer.logs import log_to
@@ -16,6 +15,7 @@ from optimizer.study.open import space_of
 from optimizer.study.results import feasible_trials
 from optimizer.study.runner import Objective, StudyResult, run_study
 from optimizer.trial import attrs
+from optimizer.trial.workbench import check_inputs, open_workbench
 
 SHOWN_TRIALS = 10
 
@@ -30,14 +30,13 @@ def run_with_view(
         transfer = read_transfer(init_params, config.model.family)
         print_transfer(transfer)
         seeds = transfer.seeds
+    check_inputs(config)
     with ProgressView() as view, log_to(config.folder / "optimization.log"):
-        write_resolved(config)
         if init_params is not None:
             write_json(config.folder / "transfer.json", transfer.as_dict())
 
         def make_objective() -> Objective:
             from optimizer.trial.objective import Objective as TrialObjective
-            from optimizer.trial.workbench import open_workbench
 
             return TrialObjective(config, open_workbench(config), space, view)
 

@@ -19,5 +19,9 @@ def fresh_scheduler(own: Any, sampler: Sampler) -> Any:
     """
     import diffusers
 
-    chosen = type(own) if sampler == "model" else getattr(diffusers, _CLASSES[sampler])
-    return chosen.from_config(own.config)
+    if sampler == "model":
+        # from_config takes back what pipelines correct in a scheduler they were built with, such
+        # as steps_offset, because it is noted there as a default.
+        known = {name: value for name, value in own.config.items() if not name.startswith("_")}
+        return type(own).from_config(known)
+    return getattr(diffusers, _CLASSES[sampler]).from_config(own.config)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import TrialState
 
+from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyStoppedError
 from optimizer.space.fit import Fitted
@@ -79,6 +80,7 @@ def run_study(
     wanted = n_trials or config.study.n_trials
     with sole_runner(config.folder), interruptible():
         study = open_study(config)
+        write_resolved(config)
         recover_orphans(study)
         fitted = enqueue_seeds(study, seeds, space_of(config))
         study.sampler = build_sampler(

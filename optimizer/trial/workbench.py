@@ -15,7 +15,7 @@ from optimizer.data.pixels import on_white
 from optimizer.data.records import Record, picture_paths, scan
 from optimizer.data.split import hold_out, hold_out_validation
 from optimizer.errors import DatasetError, OptimizerError
-from optimizer.models.loading import best_device, load_model
+from optimizer.models.loading import best_device, check_reference, load_model
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
 from optimizer.scoring.prompts import plan_pictures
@@ -53,12 +53,25 @@ class Workbench:
         return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
+def check_inputs(config: StudyConfig) -> None:
+    """What can be said before anything is loaded or written.
+
+    Raises:
+        InputError: pictures, captions, prompts or model folders that cannot be used.
+    """
+    plan_pictures(config.scoring, str(config.path))
+    _, held_out = _split(config, scan(config.dataset))
+    _reference_paths(config, held_out)
+    check_reference(config.model)
+
+
 def open_workbench(config: StudyConfig) -> Workbench:
     """Load what a study needs; every problem of its data shows here, before the first trial.
 
     Raises:
         InputError: pictures, captions, prompts or models that cannot be used.
     """
+    cache = user_cache_path("lora-optimizer")
     prompts = plan_pictures(config.scoring, str(config.path))
     records = scan(config.dataset)
     train, held_out = _split(config, records)
@@ -66,11 +79,13 @@ def open_workbench(config: StudyConfig) -> Workbench:
     device = best_device()
     encoder = ClipEncoder(config.scoring.clip_model, device)
     model = load_model(config.model, device)
-    data = PreparedData(train, model, TensorStore(user_cache_path("lora-optimizer")))
+    data = PreparedData(train, model, TensorStore(cache / "tensors"))
     data.encode_all()
     _say_long_captions(config, model, train)
-    training_images = [_opened(path) for path in _training_paths(train)]
-    scorer = Scorer(model, encoder, config.scoring, prompts, reference_images, training_images)
+    training_images = (_opened(path) for path in _training_paths(train))
+    scorer = Scorer(
+        model, encoder, config.scoring, prompts, reference_images, training_images, cache / "scores"
+    )
     # Drawn now, while nothing is on the model yet.
     _ = scorer.anchors
     return Workbench(config, model, data, Trainer(model, data), scorer)
