@@ -90,6 +90,12 @@ def load_study(path: Path) -> StudyConfig:
     dataset = _collect(problems, dataset_config_from, file.dataset, path)
     if space is not None:
         problems += _set_twice(path, file, space)
+    if file.scoring.clip_skip != file.training.clip_skip:
+        problems.append(
+            f"{path}: scoring.clip_skip must be what training.clip_skip is "
+            f"({file.training.clip_skip}), found {file.scoring.clip_skip}: pictures are drawn as "
+            "the LoRA was trained"
+        )
     if problems or space is None or dataset is None:
         raise ConfigError(problems)
     parts = {name: getattr(file, name) for name in ("study", "model", "scoring", "training")}

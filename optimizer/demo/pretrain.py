@@ -1,4 +1,4 @@
-"""Makes the demo's tiny models: `python -m optimizer.demo.pretrain [--output DIR] [--only PART]`."""
+"""Makes the demo's tiny models: `python -m optimizer.demo.pretrain [--output DIR]`."""
 
 import argparse
 import logging

@@ -1,7 +1,6 @@
 """optuna-dashboard on a study, reachable from this machine alone."""
 
-import socket
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optimizer.config.study import StudyConfig
 from optimizer.errors import InputError
@@ -18,8 +17,8 @@ class _Quiet(WSGIRequestHandler):
         """A line per request would hide everything else."""
 
 
-def serve(config: StudyConfig, port: int) -> None:
-    """Serve until Ctrl-C.
+def dashboard_server(config: StudyConfig, port: int) -> WSGIServer:
+    """A server that is bound but not serving yet; port 0 takes a free one.
 
     Raises:
         StudyError: there is no such study yet.
@@ -30,13 +29,16 @@ def serve(config: StudyConfig, port: int) -> None:
     load_existing(config)
     storage = open_storage(storage_url(config.folder, config.study.storage), create=False)
     try:
-        server = make_server(HOST, port, wsgi(storage), handler_class=_Quiet)
+        return make_server(HOST, port, wsgi(storage), handler_class=_Quiet)
     except OSError as error:
         raise InputError(
             f"port {port} on {HOST} is taken ({error.strerror}); choose another with --port"
         ) from error
-    with server:
-        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def serve(config: StudyConfig, port: int) -> None:
+    """Serve until Ctrl-C; raises as `dashboard_server`."""
+    with dashboard_server(config, port) as server:
         console.print(f"{config.name}: http://{HOST}:{port}/dashboard/  (Ctrl-C to stop)")
         try:
             server.serve_forever()

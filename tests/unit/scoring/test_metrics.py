@@ -103,19 +103,21 @@ def test_cmmd_by_hand() -> None:
     assert found[1] == pytest.approx(0, abs=1e-9)
 
 
-def test_cmmd_is_unbiased_and_knows_its_error() -> None:
-    """Same distribution: zero on average, whatever n; the paper's form is above zero always."""
+def test_cmmd_is_unbiased() -> None:
+    """Two sets of one distribution: zero on average; the paper's own form is always above."""
     rng = np.random.default_rng(0)
 
     def draws(n: int) -> Array:
         x = rng.normal(size=(n, 8)).astype(np.float32)
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
-    references = draws(2000)
-    found = [metrics.cmmd(draws(64), references) for _ in range(200)]
-    values = np.array([f[0] for f in found if f])
-    assert abs(values.mean()) < 3 * values.std() / np.sqrt(200)
-    assert values.std() < 0.1
+    values = np.array(
+        [found[0] for _ in range(100) if (found := metrics.cmmd(draws(64), draws(64)))]
+    )
+    assert len(values) == 100
+    assert abs(values.mean()) < 3 * values.std() / np.sqrt(100)
+    diagonal = 2 * 1000 / 64 * (1 - math.exp(-2 / 200))
+    assert values.std() < diagonal, "what counting each picture with itself would add"
 
 
 def test_cmmds_error_covers_other_pictures() -> None:
@@ -125,10 +127,10 @@ def test_cmmds_error_covers_other_pictures() -> None:
         x = (rng.normal(size=(n, 8)) + shift).astype(np.float32)
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
-    references = draws(500, 0)
-    found = [metrics.cmmd(draws(64, 0.5), references) for _ in range(200)]
+    references = draws(100, 0)
+    found = [metrics.cmmd(draws(64, 0.5), references) for _ in range(150)]
     values, errors = np.array([f for f in found if f]).T
-    assert errors.mean() == pytest.approx(values.std(), rel=0.15)
+    assert errors.mean() == pytest.approx(values.std(), rel=0.2)
 
 
 def test_cmmd_only_from_64_pictures_up() -> None:

@@ -1,0 +1,75 @@
+"""What only a CUDA device can show. Skipped where there is none, and CI says so."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from optimizer.config.dataset import dataset_config_from
+from optimizer.config.study import ModelConfig
+from optimizer.config.training import Hyperparameters
+from optimizer.data.cache import TensorStore
+from optimizer.data.records import scan
+from optimizer.demo import layout
+from optimizer.models.attention import choose_attention, xformers_problem
+from optimizer.models.loading import load_model
+from optimizer.models.pipeline_model import PipelineModel
+from optimizer.training.prepared import PreparedData
+from optimizer.training.trainer import Trainer, TrainingResult
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+WEIGHTS = Path(layout.__file__).parent / "weights"
+
+
+@pytest.fixture(params=["sd15", "sdxl"])
+def model(request: pytest.FixtureRequest) -> PipelineModel:
+    config = ModelConfig(
+        family=request.param, pretrained_model_name_or_path=str(WEIGHTS / request.param)
+    )
+    return load_model(config, torch.device("cuda"))
+
+
+def train(model: PipelineModel, folder: Path, **changed: object) -> TrainingResult:
+    layout.save_drawings(folder / "images", layout.subject_drawings(8, 64, seed=1))
+    subset = {"image_dir": str(folder / "images"), "caption_extension": ".txt"}
+    side = model.native_resolution
+    table = {"resolution": side, "batch_size": 4, "subsets": [subset]}
+    dataset = dataset_config_from({"datasets": [table]}, folder / "dataset.toml")
+    data = PreparedData(scan(dataset), model, TensorStore(folder / "cache"))
+    values = {"learning_rate": 1e-3, "network_dim": 8, "network_alpha": 4.0}
+    settings = Hyperparameters.model_validate(values | {"max_train_epochs": 3} | changed)
+    return Trainer(model, data).train(settings, folder / "out", "mivo")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "no"])
+def test_trains_in_every_precision(model: PipelineModel, precision: str, tmp_path: Path) -> None:
+    result = train(model, tmp_path, mixed_precision=precision)
+    assert result.global_step == 6
+    assert model.fingerprint() == model.loaded_weights
+
+
+@pytest.mark.parametrize("name", ["AdamW8bit", "PagedAdamW8bit", "Lion8bit"])
+def test_eight_bit_optimizers_run(model: PipelineModel, name: str, tmp_path: Path) -> None:
+    assert train(model, tmp_path, optimizer_type=name).global_step == 6
+
+
+def test_text_encoders_train(model: PipelineModel, tmp_path: Path) -> None:
+    assert train(model, tmp_path, text_encoder_lr=1e-4).global_step == 6
+
+
+def test_frozen_weights_are_held_in_half_precision(model: PipelineModel) -> None:
+    assert model.dtype in (torch.bfloat16, torch.float16)
+    assert next(model.pipeline.vae.parameters()).dtype is torch.float32
+
+
+def test_xformers_is_used_when_it_runs_and_refused_with_a_reason_when_not() -> None:
+    device = torch.device("cuda")
+    if xformers_problem(device) is None:
+        assert choose_attention("xformers", device) == "xformers"
+    else:
+        with pytest.raises(Exception, match="cannot be used on cuda"):
+            choose_attention("xformers", device)
