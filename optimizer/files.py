@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: a reader sees the old one or the new one."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -30,3 +31,9 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON atomically, indented as people would read it."""
     text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
     write_bytes(path, f"{text}\n".encode())
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,21 +1,24 @@
 """`optimizer evaluate` and `optimizer compare`: pictures and numbers of finished LoRAs."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from optimizer.config.resolved import RESOLVED
 from optimizer.config.study import StudyConfig, load_study
 from optimizer.errors import ConfigError, LoraFileError
-from optimizer.files import write_json
+from optimizer.files import file_digest, write_json
 from optimizer.models.lora import applied_lora, read_header
 from optimizer.report.tables import console
 from optimizer.scoring.compare import Difference, differences
 from optimizer.scoring.objective import PARTS, Scores
-from optimizer.scoring.scorer import Scored
+from optimizer.scoring.scorer import Scored, Scorer
 from optimizer.scoring.sheet import Cell, Row, write_sheet
-from optimizer.trial.workbench import Workbench, open_workbench
+from optimizer.trial.workbench import open_scorer
 
 _SHOWN = (*PARTS[:2], "preservation", "clip_t", "clip_i", "diversity", "copy_rate")
 
@@ -36,10 +39,10 @@ def study_of(lora: Path, given: Path | None) -> StudyConfig:
     )
 
 
-def score_file(bench: Workbench, lora: Path) -> Scored:
+def score_file(scorer: Scorer, lora: Path) -> Scored:
     """Draw and judge one LoRA file."""
-    with applied_lora(bench.model, lora, bench.config.scoring.strength):
-        return bench.scorer.score()
+    with applied_lora(scorer.model, lora, scorer.config.strength):
+        return scorer.score()
 
 
 def evaluate(loras: Sequence[Path], study: Path | None, output: Path) -> None:
@@ -48,9 +51,9 @@ def evaluate(loras: Sequence[Path], study: Path | None, output: Path) -> None:
     config = study_of(loras[0], study)
     for header in headers:
         _check_family(header.path, header.family, config)
-    bench = open_workbench(config)
-    base = bench.scorer.baseline
-    results = {"base model": base} | {str(lora): score_file(bench, lora) for lora in loras}
+    scorer = open_scorer(config)
+    base = scorer.baseline
+    results = {"base model": base} | {str(lora): score_file(scorer, lora) for lora in loras}
     for lora in loras:
         write_sheet(output / f"{lora.stem}.png", lora.stem, sheet_rows(results[str(lora)], config))
     write_json(output / "scores.json", {name: r.scores.as_dict() for name, r in results.items()})
@@ -74,25 +77,53 @@ def sheet_rows(scored: Scored, config: StudyConfig) -> list[Row]:
 def compare(a: Path, b: Path, study: Path | None, output: Path) -> None:
     """Two LoRAs over the same prompts and seeds, each on its own base model at its own size.
 
-    Prompts, seeds, references and judge are those of A's study, so that both answer the same
+    Prompts, seeds, real pictures and judge are those of A's study, so that both answer the same
     questions.
     """
-    configs = [study_of(lora, study) for lora in (a, b)]
-    for lora, config in zip((a, b), configs, strict=True):
-        _check_family(lora, read_header(lora).family, config)
-    shared = configs[0].scoring.model_copy(update={"resolution": None})
-    configs = [c.model_copy(update={"scoring": shared}) for c in configs]
-    scored = [score_file(open_workbench(c), lora) for c, lora in zip(configs, (a, b), strict=True)]
-    found = differences(*scored)
-    names = [f"{c.model.family}: {lora.stem}" for c, lora in zip(configs, (a, b), strict=True)]
-    write_sheet(output / "comparison.png", " beside ".join(names), _beside(scored), names)
-    scores = {n: s.scores.as_dict() for n, s in zip(names, scored, strict=True)}
-    write_json(
-        output / "comparison.json",
-        {"scores": scores, "differences": [d.as_dict() for d in found]},
-    )
+    loras = (a, b)
+    headers = [read_header(lora) for lora in loras]
+    configs = [study_of(lora, study) for lora in loras]
+    for header, config in zip(headers, configs, strict=True):
+        _check_family(header.path, header.family, config)
+    configs = [_asked_as(configs[0], config) for config in configs]
+    names = [f"{c.model.family}: {lora.stem}" for c, lora in zip(configs, loras, strict=True)]
+    asked = {
+        "loras": {n: file_digest(lora) for n, lora in zip(names, loras, strict=True)},
+        "scoring": configs[0].scoring.model_dump(mode="json"),
+    }
+    path = output / "comparison.json"
+    found = _compared_before(path, asked)
+    if found is None:
+        pairs = zip(configs, loras, strict=True)
+        scored = [score_file(open_scorer(config), lora) for config, lora in pairs]
+        found = differences(*scored)
+        write_sheet(output / "comparison.png", " beside ".join(names), _beside(scored), names)
+        scores = {n: s.scores.as_dict() for n, s in zip(names, scored, strict=True)}
+        told = [asdict(difference) for difference in found]
+        write_json(path, {"asked": asked, "scores": scores, "differences": told})
     print_differences(names, found)
     console.print(f"pictures and scores: {output}", soft_wrap=True)
+
+
+def _asked_as(first: StudyConfig, config: StudyConfig) -> StudyConfig:
+    """`config`'s model with all that is asked of it from the first study, at its native size."""
+    scoring = first.scoring.model_copy(
+        update={"resolution": None, "clip_skip": config.scoring.clip_skip}
+    )
+    shared = {"scoring": scoring, "dataset": first.dataset, "study": first.study}
+    return config.model_copy(update=shared)
+
+
+def _compared_before(path: Path, asked: dict[str, Any]) -> list[Difference] | None:
+    """The differences of the same question, if it was asked before."""
+    try:
+        before = json.loads(path.read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if before.get("asked") != json.loads(json.dumps(asked)):
+        return None
+    console.print("compared before, nothing has changed since")
+    return [Difference(**difference) for difference in before["differences"]]
 
 
 def _check_family(lora: Path, family: str, config: StudyConfig) -> None:

@@ -71,7 +71,7 @@ def _train(config: StudyConfig, settings: Hyperparameters, folder: Path) -> None
     with ProgressView() as view:
         view.begin("final run")
         bench.trainer.train(settings, folder, config.name, report=keep, observe=view.step)
-    scored = {c.path.name: score_file(bench, c.path) for c in checkpoints}
+    scored = {c.path.name: score_file(bench.scorer, c.path) for c in checkpoints}
     for name, result in scored.items():
         write_sheet(folder / f"{Path(name).stem}.png", name, sheet_rows(result, config))
     print_scores({name: result.scores for name, result in scored.items()})

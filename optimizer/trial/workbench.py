@@ -71,24 +71,37 @@ def open_workbench(config: StudyConfig) -> Workbench:
     Raises:
         InputError: pictures, captions, prompts or models that cannot be used.
     """
-    cache = user_cache_path("lora-optimizer")
-    prompts = plan_pictures(config.scoring, str(config.path))
-    records = scan(config.dataset)
-    train, held_out = _split(config, records)
-    reference_images = [_opened(path) for path in _reference_paths(config, held_out)]
-    device = best_device()
-    encoder = ClipEncoder(config.scoring.clip_model, device)
-    model = load_model(config.model, device)
-    data = PreparedData(train, model, TensorStore(cache / "tensors"))
+    scorer = open_scorer(config)
+    model = scorer.model
+    train, _ = _split(config, scan(config.dataset))
+    data = PreparedData(train, model, TensorStore(_cache() / "tensors"))
     data.encode_all()
     _say_long_captions(config, model, train)
-    training_images = (_opened(path) for path in _training_paths(train))
-    scorer = Scorer(
-        model, encoder, config.scoring, prompts, reference_images, training_images, cache / "scores"
-    )
     # Drawn now, while nothing is on the model yet.
     _ = scorer.anchors
     return Workbench(config, model, data, Trainer(model, data), scorer)
+
+
+def open_scorer(config: StudyConfig) -> Scorer:
+    """Load a study's base model and judge, with its prompts and real pictures.
+
+    Raises:
+        InputError: as `open_workbench`.
+    """
+    prompts = plan_pictures(config.scoring, str(config.path))
+    train, held_out = _split(config, scan(config.dataset))
+    references = [_opened(path) for path in _reference_paths(config, held_out)]
+    training = (_opened(path) for path in _training_paths(train))
+    device = best_device()
+    encoder = ClipEncoder(config.scoring.clip_model, device)
+    model = load_model(config.model, device)
+    cache = _cache() / "scores"
+    return Scorer(model, encoder, config.scoring, prompts, references, training, cache)
+
+
+def _cache() -> Path:
+    """Shared by all studies: what is in it is named by its content."""
+    return user_cache_path("lora-optimizer")
 
 
 def _split(

@@ -61,6 +61,12 @@ def test_parts_stay_between_0_and_1() -> None:
     assert objective(pictures(0.1, 0.3, 0.4), BASE)[0] == 0
 
 
+def test_the_base_itself_obeys_but_knows_no_subject() -> None:
+    value, scores = objective(dict(BASE.base), BASE)
+    found = [scores.parts[n].value for n in ("subject", "prompt", "preservation_share")]
+    assert (value, *found) == (0, 0, 1, 1)
+
+
 def test_no_part_can_be_traded_away() -> None:
     good = objective(pictures(0.6, 0.28, 0.36), BASE)[0]
     assert good > 0.8

@@ -106,8 +106,7 @@ def test_the_base_without_lora_scores_nothing(
     scorer = make_scorer(model)
     baseline = scorer.baseline
     assert baseline.scores.objective == 0
-    assert baseline.scores.parts["prompt"].value == pytest.approx(1)
-    assert baseline.scores.parts["preservation_share"].value == pytest.approx(1)
+    assert baseline.scores.parts["subject"].value == 0
     assert same(baseline, scorer.score())
 
 
