@@ -45,7 +45,8 @@ class Objective:
         folder = TrialFolder(self.config.folder, trial.number)
         outcome = outcome_of(lambda: self._run(trial, folder))
         result = {"outcome": outcome.kind, "reason": outcome.reason, "value": outcome.value}
-        folder.write("result.json", result | provenance(self.bench) | outcome.attributes)
+        origin = provenance(self.bench) | {"space_digest": self.space.digest()}
+        folder.write("result.json", result | origin | outcome.attributes)
         return outcome
 
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:

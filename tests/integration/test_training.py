@@ -1,5 +1,7 @@
 """Training on the demo's models: deterministic, harmless to the base, saved as others load it."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -278,3 +280,41 @@ def test_adapters_come_off_after_an_error(models: Models) -> None:
         raise RuntimeError
     assert model.fingerprint() == model.loaded_weights
     assert all(not hasattr(module, "peft_config") for module in model.text_encoders.values())
+
+
+FRESH_PROCESS = """
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from optimizer.config.dataset import dataset_config_from
+from optimizer.config.study import ModelConfig
+from optimizer.config.training import Hyperparameters
+from optimizer.data.cache import TensorStore
+from optimizer.data.records import scan
+from optimizer.models.loading import load_model
+from optimizer.training.prepared import PreparedData
+from optimizer.training.trainer import Trainer
+family, weights, images, out, settings = sys.argv[1:]
+config = ModelConfig(family=family, pretrained_model_name_or_path=weights)
+model = load_model(config, torch.device("cpu"))
+subset = {"image_dir": images, "num_repeats": 2, "caption_extension": ".txt"}
+table = {"resolution": model.native_resolution, "batch_size": 4, "subsets": [subset]}
+dataset = dataset_config_from({"datasets": [table]}, Path(images) / "dataset.toml")
+data = PreparedData(scan(dataset), model, TensorStore(Path(out) / "cache"))
+settings = Hyperparameters.model_validate_json(settings)
+print(Trainer(model, data).train(settings, Path(out), "mivo").checkpoints[-1].sha256)
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_fresh_process_gives_the_same_file(
+    family: str, prepared: Prepared, models: Models, pictures: Path, tmp_path: Path
+) -> None:
+    chosen = settings(text_encoder_lr=1e-3, optimizer_type="AdamW8bit")
+    data = prepared(family)
+    train(data, tmp_path / "earlier", settings(seed=1, learning_rate=1e-2))
+    result, _ = train(data, tmp_path / "here", chosen)
+    arguments = [family, models[family].name, pictures, tmp_path, chosen.model_dump_json()]
+    command = [sys.executable, "-c", FRESH_PROCESS, *map(str, arguments)]
+    there = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert there.split()[-1] == result.checkpoints[-1].sha256
