@@ -1,6 +1,7 @@
 """`optimizer train`: the final LoRA, with every checkpoint of it scored."""
 
 import json
+import shutil
 from pathlib import Path
 
 from optimizer.config.study import StudyConfig, parse_hyperparameters
@@ -15,7 +16,6 @@ from optimizer.scoring.sheet import write_sheet
 from optimizer.storage.database import sole_runner
 from optimizer.study.best_params import read_best_params
 from optimizer.study.signals import interruptible
-from optimizer.training.trainer import Checkpoint
 
 DONE = "final.json"
 
@@ -61,22 +61,22 @@ def _is_done(path: Path, settings: Hyperparameters) -> bool:
 def _train(config: StudyConfig, settings: Hyperparameters, folder: Path) -> None:
     from optimizer.trial.workbench import open_workbench
 
-    checkpoints: list[Checkpoint] = []
-
-    def keep(checkpoint: Checkpoint) -> bool:
-        checkpoints.append(checkpoint)
-        return True
-
     bench = open_workbench(config)
     with ProgressView() as view:
         view.begin("final run")
-        bench.trainer.train(settings, folder, config.name, report=keep, observe=view.step)
-    scored = {c.path.name: score_file(bench.scorer, c.path) for c in checkpoints}
-    for name, result in scored.items():
-        write_sheet(folder / f"{Path(name).stem}.png", name, sheet_rows(result, config))
+        result = bench.trainer.train(
+            settings,
+            folder,
+            config.name,
+            state_folder=folder / "state",
+            observe=view.step,
+        )
+    scored = {c.path.name: score_file(bench.scorer, c.path) for c in result.checkpoints}
+    for name, found in scored.items():
+        write_sheet(folder / f"{Path(name).stem}.png", name, sheet_rows(found, config))
     print_scores({name: result.scores for name, result in scored.items()})
     best = max(scored, key=lambda name: scored[name].scores.objective)
-    console.print(f"final LoRA: {checkpoints[-1].path}", soft_wrap=True)
+    console.print(f"final LoRA: {result.checkpoints[-1].path}", soft_wrap=True)
     console.print(f"best of its checkpoints: {folder / best}", soft_wrap=True)
     write_json(
         folder / DONE,
@@ -86,3 +86,4 @@ def _train(config: StudyConfig, settings: Hyperparameters, folder: Path) -> None
             "scores": {name: result.scores.as_dict() for name, result in scored.items()},
         },
     )
+    shutil.rmtree(folder / "state", ignore_errors=True)

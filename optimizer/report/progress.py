@@ -15,7 +15,7 @@ from rich.progress import (
 from optimizer.report.tables import console, short
 from optimizer.space.fit import Fitted
 from optimizer.study.results import counted_trials
-from optimizer.training.trainer import Step
+from optimizer.training.results import Step
 from optimizer.trial.outcome import Outcome
 from optimizer.trial.scored import ScoredCheckpoint
 

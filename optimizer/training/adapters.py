@@ -1,12 +1,12 @@
 """The trained part: PEFT LoRA layers on the UNet and, when asked, on the text encoders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
 from optimizer.config.training import Hyperparameters, Targets
@@ -44,6 +44,11 @@ class Adapters:
             name: get_peft_model_state_dict(module, adapter_name=TRAINED)
             for name, module in self.modules.items()
         }
+
+    def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take over matrices as `state` gave them."""
+        for name, module in self.modules.items():
+            set_peft_model_state_dict(module, dict(state[name]), adapter_name=TRAINED)
 
 
 @contextmanager

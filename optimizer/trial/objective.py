@@ -11,12 +11,12 @@ from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import BadPicturesError
 from optimizer.space.search_space import SearchSpace
-from optimizer.training.trainer import Checkpoint, Step, TrainingResult
+from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
 from optimizer.trial.record import TrialFolder
-from optimizer.trial.scored import ScoredCheckpoint, score_checkpoint
+from optimizer.trial.scored import ScoredCheckpoint, score_checkpoint, scored_before
 from optimizer.trial.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -52,21 +52,36 @@ class Objective:
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
         settings = self.space.suggest(trial)
         folder.write("params.json", settings.model_dump())
-        scored: list[ScoredCheckpoint] = []
+        scored = self._taken_over(trial, folder, settings)
         result = self.bench.trainer.train(
             settings,
             folder.checkpoints,
             self.config.name,
+            state_folder=folder.state,
             report=self._reporter(trial, folder, scored),
             observe=self._observer(folder),
         )
         self.bench.check_base_unchanged()
+        folder.forget_state()
         usable = [s for s in scored if s.scores.health.ok]
         if not usable:
             raise BadPicturesError(scored[-1].scores.health.sentence())
         best = max(usable, key=lambda s: s.scores.objective)
         attributes = self._attributes(settings, best, result, folder)
         return Outcome("complete", "complete", value=best.scores.objective, attributes=attributes)
+
+    def _taken_over(
+        self, trial: optuna.Trial, folder: TrialFolder, settings: Hyperparameters
+    ) -> list[ScoredCheckpoint]:
+        """What an interrupted trial with these parameters had scored before its last state."""
+        earlier = trial.user_attrs.get(attrs.RETRY_OF)
+        if earlier is None:
+            return []
+        folder.take_over(earlier["trial"])
+        scored = scored_before(folder, settings)
+        for one in scored:
+            trial.report(one.scores.objective, one.checkpoint.epoch)
+        return scored
 
     def _reporter(
         self, trial: optuna.Trial, folder: TrialFolder, scored: list[ScoredCheckpoint]

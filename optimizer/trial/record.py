@@ -1,6 +1,7 @@
 """A trial's folder on disk."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,25 @@ class TrialFolder:
         """Where LoRA files go."""
         return self.path / "checkpoints"
 
+    @property
+    def state(self) -> Path:
+        """Where a run keeps what it needs to go on after it was killed."""
+        return self.path / "state"
+
+    def take_over(self, number: int) -> None:
+        """Begin where an interrupted trial ended; its files are copied here.
+
+        What it drew and trained after its last state is made again, to the same result.
+        """
+        earlier = self.study_folder / f"trial_{number:04d}"
+        if (earlier / "state").is_dir():
+            shutil.copytree(earlier, self.path, dirs_exist_ok=True)
+            shutil.rmtree(earlier / "state")
+
+    def forget_state(self) -> None:
+        """A finished trial needs none."""
+        shutil.rmtree(self.state, ignore_errors=True)
+
     def samples(self, epoch: int) -> Path:
         """Where the pictures of one checkpoint go."""
         return self.path / "samples" / f"{epoch:06d}"
@@ -33,6 +53,11 @@ class TrialFolder:
         """One line of metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(step) + "\n")
+
+    def read(self, name: str) -> dict[str, Any]:
+        """The reverse of `write`."""
+        data: dict[str, Any] = json.loads((self.path / name).read_bytes())
+        return data
 
     def write(self, name: str, data: Mapping[str, Any]) -> None:
         """One of params.json, scores.json and result.json."""

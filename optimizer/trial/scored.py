@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optimizer.config.training import Hyperparameters
 from optimizer.models.lora import applied_lora
 from optimizer.scoring.objective import Scores
 from optimizer.scoring.scorer import Picture
-from optimizer.training.trainer import Checkpoint
+from optimizer.training.results import Checkpoint
+from optimizer.training.state import load_state
 from optimizer.trial.record import TrialFolder
 from optimizer.trial.workbench import Workbench
 
@@ -40,6 +42,21 @@ def score_checkpoint(
         scored = bench.scorer.score()
     save_pictures(scored.pictures, folder.samples(checkpoint.epoch))
     return ScoredCheckpoint(checkpoint, scored.scores)
+
+
+def scored_before(folder: TrialFolder, settings: Hyperparameters) -> list[ScoredCheckpoint]:
+    """The scores of those checkpoints that a run going on here will not report again."""
+    state = load_state(folder.state, settings)
+    if state is None:
+        return []
+    done = {kept["epoch"]: kept for kept in state.checkpoints}
+    found = []
+    for told in folder.read("scores.json")["checkpoints"]:
+        if kept := done.get(told["epoch"]):
+            path = folder.checkpoints / kept["path"]
+            checkpoint = Checkpoint(**(kept | {"path": path}))
+            found.append(ScoredCheckpoint(checkpoint, Scores.from_dict(told)))
+    return found
 
 
 def save_pictures(pictures: Sequence[Picture], folder: Path) -> None:

@@ -15,7 +15,8 @@ from optimizer.models.attention import choose_attention, xformers_problem
 from optimizer.models.loading import load_model
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.prepared import PreparedData
-from optimizer.training.trainer import Trainer, TrainingResult
+from optimizer.training.results import TrainingResult
+from optimizer.training.trainer import Trainer
 
 pytestmark = [
     pytest.mark.gpu,

@@ -18,7 +18,8 @@ from optimizer.models.lora import applied_lora, read_header
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import trained_adapters
 from optimizer.training.prepared import PreparedData
-from optimizer.training.trainer import Checkpoint, Step, Trainer, TrainingResult
+from optimizer.training.results import Checkpoint, Step, TrainingResult
+from optimizer.training.trainer import Trainer
 
 Prepared = Callable[[str], PreparedData]
 Models = dict[str, PipelineModel]

@@ -80,8 +80,8 @@ def test_long_texts_are_cut_at_the_models_limit(folder: Path) -> None:
     assert np.array_equal(found[0], found[1])
 
 
-def test_alpha_and_grey_pictures(clip_folder: Path) -> None:
-    encoder = ClipEncoder(str(clip_folder), CPU)
+def test_alpha_and_grey_pictures(folder: Path) -> None:
+    encoder = ClipEncoder(str(folder), CPU)
     grey, alpha = Image.new("L", (40, 20), 90), Image.new("RGBA", (20, 40), (9, 9, 9, 128))
     assert np.isfinite(encoder.pictures([grey, alpha])).all()
 

@@ -8,6 +8,7 @@ import pytest
 
 from optimizer.config.scoring import Preset
 from optimizer.errors import DatasetError
+from optimizer.scoring import bootstrap
 from optimizer.scoring.bootstrap import resampled_means
 from optimizer.scoring.encoders import Array
 from optimizer.scoring.health import Health
@@ -127,6 +128,13 @@ def test_standard_error_of_a_mean(noisy: Callable[..., dict[str, Array]]) -> Non
     assert 1 < resampled_means(values, 4).std() / textbook < 1.5
     assert 0.9 < resampled_means(values, 1).std() / textbook < 1.1
     assert 0.9 < resampled_means(values, 64).std() / textbook < 1.1
+
+
+def test_another_process_resamples_alike() -> None:
+    values = np.arange(8, dtype=np.float32)
+    first = resampled_means(values, 2)
+    bootstrap._chosen.cache_clear()
+    assert np.array_equal(first, resampled_means(values, 2))
 
 
 def test_pictures_of_one_prompt_count_as_alike() -> None:

@@ -60,6 +60,7 @@ def test_a_seed_is_for_ever() -> None:
         ("portrait of Mivo", "portrait of monster"),
         ("a monster beside a house", "a monster beside a house"),
         ("mivos and mivo", "mivos and monster"),
+        ("a remivo", "a remivo"),
         ("mivo and mivo monster", "monster and monster"),
     ],
 )

@@ -1,0 +1,108 @@
+"""Everything a run needs to go on bit for bit after it was killed.
+
+Written at the end of every epoch; what came after is computed again, to the same numbers. No
+pickle: tensors lie in safetensors, the rest as JSON in the same file's header.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from optimizer.config.training import Hyperparameters
+from optimizer.files import write_bytes
+
+STATE_FILE = "state.safetensors"
+_HEADER = "state"
+_TENSOR, _PAIRS, _TUPLE = "tensor", "pairs", "tuple"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A run at the end of an epoch.
+
+    tree: nested dicts, lists and tuples of plain values and tensors: adapters, optimizer,
+    schedule, scaler, random states.
+    """
+
+    settings: Hyperparameters
+    epoch: int
+    global_step: int
+    checkpoints: list[dict[str, Any]]
+    tree: dict[str, Any]
+
+
+def save_state(folder: Path, state: TrainingState) -> None:
+    """Replace the state in a folder, atomically."""
+    tensors: dict[str, Tensor] = {}
+    facts = {
+        "settings": state.settings.model_dump(mode="json"),
+        "epoch": state.epoch,
+        "global_step": state.global_step,
+        "checkpoints": state.checkpoints,
+        "tree": _packed(state.tree, tensors),
+    }
+    write_bytes(folder / STATE_FILE, save(tensors, {_HEADER: json.dumps(facts)}))
+
+
+def load_state(folder: Path, settings: Hyperparameters) -> TrainingState | None:
+    """The state in a folder, or None when there is none, it is damaged or of other settings."""
+    try:
+        with safe_open(folder / STATE_FILE, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError):
+        return None
+    if facts["settings"] != settings.model_dump(mode="json"):
+        return None
+    tree = _unpacked(facts["tree"], tensors)
+    return TrainingState(settings, facts["epoch"], facts["global_step"], facts["checkpoints"], tree)
+
+
+def _packed(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """As JSON, tensors replaced by their names; dicts as pairs, because their keys may be ints."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().clone().contiguous()
+        return {_TENSOR: name}
+    if isinstance(value, Mapping):
+        return {_PAIRS: [[key, _packed(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, tuple):
+        return {_TUPLE: [_packed(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return [_packed(item, tensors) for item in value]
+    return value
+
+
+def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _TENSOR in value:
+        return tensors[value[_TENSOR]]
+    if _TUPLE in value:
+        return tuple(_unpacked(item, tensors) for item in value[_TUPLE])
+    return {key: _unpacked(item, tensors) for key, item in value[_PAIRS]}
+
+
+def random_states(generator: torch.Generator) -> dict[str, Any]:
+    """The run's own generator and torch's global ones, which dropout draws from."""
+    states: dict[str, Any] = {"own": generator.get_state(), "cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def restore_random_states(states: Mapping[str, Any], generator: torch.Generator) -> None:
+    """The reverse of `random_states`."""
+    generator.set_state(states["own"])
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -1,0 +1,142 @@
+"""A run that was killed goes on to the same losses and the same file, bit for bit."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from optimizer.config.training import Hyperparameters
+from optimizer.models.pipeline_model import PipelineModel
+from optimizer.training.prepared import PreparedData
+from optimizer.training.results import Step
+from optimizer.training.state import STATE_FILE
+from optimizer.training.trainer import Trainer
+
+Prepared = Callable[[str], PreparedData]
+Models = dict[str, PipelineModel]
+
+
+class Killed(BaseException):
+    """Nothing inside catches it."""
+
+
+def settings(**changed: object) -> Hyperparameters:
+    values: dict[str, object] = {
+        "learning_rate": 1e-3,
+        "network_dim": 4,
+        "network_alpha": 2.0,
+        "network_dropout": 0.1,
+        "lr_scheduler": "cosine_with_restarts",
+        "lr_scheduler_num_cycles": 2,
+        "lr_warmup_ratio": 0.1,
+        "max_train_epochs": 5,
+        "save_every_n_epochs": 2,
+        "gradient_checkpointing": False,
+    }
+    return Hyperparameters.model_validate(values | changed)
+
+
+def train(
+    data: PreparedData, folder: Path, chosen: Hyperparameters, *, die_at: int | None = None
+) -> tuple[list[Step], list[str]]:
+    """Steps and digests of a run; with `die_at` it dies after that step."""
+    steps: list[Step] = []
+
+    def observe(step: Step) -> None:
+        steps.append(step)
+        if step.global_step == die_at:
+            raise Killed
+
+    trainer = Trainer(data.model, data)
+    result = trainer.train(chosen, folder, "mivo", state_folder=folder / "state", observe=observe)
+    return steps, [c.sha256 for c in result.checkpoints]
+
+
+def facts(steps: list[Step]) -> dict[int, tuple[float, float, float]]:
+    return {s.global_step: (s.loss, s.learning_rate, s.grad_norm) for s in steps}
+
+
+@pytest.mark.parametrize("optimizer_type", ["AdamW", "AdamW8bit", "Lion8bit", "Adafactor"])
+def test_resumed_run_equals_an_uninterrupted_one(
+    optimizer_type: str, prepared: Prepared, tmp_path: Path
+) -> None:
+    data = prepared("sd15")
+    chosen = settings(optimizer_type=optimizer_type, text_encoder_lr=5e-4)
+    steps, digests = train(data, tmp_path / "whole", chosen)
+    for die_at in (7, 14):  # in the second and in the fourth epoch of four updates
+        with pytest.raises(Killed):
+            train(data, tmp_path / "broken", chosen, die_at=die_at)
+    rest, resumed = train(data, tmp_path / "broken", chosen)
+    assert resumed == digests
+    assert [s.global_step for s in rest] == list(range(13, 21))
+    assert facts(rest) == {k: v for k, v in facts(steps).items() if k > 12}
+
+
+def test_state_of_other_settings_is_not_taken_up(prepared: Prepared, tmp_path: Path) -> None:
+    data = prepared("sd15")
+    with pytest.raises(Killed):
+        train(data, tmp_path, settings(), die_at=6)
+    steps, _ = train(data, tmp_path, settings(seed=1))
+    assert steps[0].global_step == 1
+
+
+def test_damaged_state_is_not_trusted(prepared: Prepared, tmp_path: Path) -> None:
+    data = prepared("sd15")
+    with pytest.raises(Killed):
+        train(data, tmp_path, settings(), die_at=6)
+    path = tmp_path / "state" / STATE_FILE
+    path.write_bytes(path.read_bytes()[:-100])
+    steps, _ = train(data, tmp_path, settings())
+    assert steps[0].global_step == 1
+
+
+PROCESS = """
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from optimizer.config.dataset import dataset_config_from
+from optimizer.config.study import ModelConfig
+from optimizer.config.training import Hyperparameters
+from optimizer.data.cache import TensorStore
+from optimizer.data.records import scan
+from optimizer.models.loading import load_model
+from optimizer.training.prepared import PreparedData
+from optimizer.training.trainer import Trainer
+weights, images, out, settings = sys.argv[1:]
+config = ModelConfig(family="sdxl", pretrained_model_name_or_path=weights)
+model = load_model(config, torch.device("cpu"))
+subset = {"image_dir": images, "num_repeats": 2, "caption_extension": ".txt"}
+table = {"resolution": model.native_resolution, "batch_size": 4, "subsets": [subset]}
+dataset = dataset_config_from({"datasets": [table]}, Path(images) / "dataset.toml")
+data = PreparedData(scan(dataset), model, TensorStore(Path(out) / "cache"))
+settings = Hyperparameters.model_validate_json(settings)
+def observe(step): print("step", step.global_step, flush=True)
+trainer = Trainer(model, data)
+result = trainer.train(settings, Path(out), "mivo", state_folder=Path(out) / "state",
+                       observe=observe)
+print("sha", *[c.sha256 for c in result.checkpoints])
+"""
+
+
+@pytest.mark.slow
+def test_sigkill_at_random_moments_changes_nothing(
+    prepared: Prepared, models: Models, pictures: Path, tmp_path: Path
+) -> None:
+    chosen, rng = settings(max_train_epochs=8), Random(4)
+    _, digests = train(prepared("sdxl"), tmp_path / "whole", chosen)
+    arguments = [models["sdxl"].name, pictures, tmp_path / "killed", chosen.model_dump_json()]
+    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
+    for _ in range(4):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("step")
+        time.sleep(rng.uniform(0.0, 0.9))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    last = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert last.splitlines()[-1].split()[1:] == digests
