@@ -1,5 +1,6 @@
 """Reading TOML into frozen pydantic models, with every problem said at once."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ def _resolved(value: object, info: ValidationInfo) -> Path:
     except RuntimeError:  # ~somebody
         raise ValueError("names a home folder that does not exist") from None
     folder: Path = (info.context or {}).get("folder", Path())
-    return folder / path
+    return Path(os.path.normpath(folder / path))
 
 
 ResolvedPath = Annotated[Path, BeforeValidator(_resolved)]

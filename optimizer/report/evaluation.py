@@ -97,7 +97,9 @@ def compare(a: Path, b: Path, study: Path | None, output: Path) -> None:
         pairs = zip(configs, loras, strict=True)
         scored = [score_file(open_scorer(config), lora) for config, lora in pairs]
         found = differences(*scored)
-        write_sheet(output / "comparison.png", " beside ".join(names), _beside(scored), names)
+        count = scored[0].scores.counts["pictures_per_prompt"]
+        columns = [name for name in names for _ in range(count)]
+        write_sheet(output / "comparison.png", " beside ".join(names), _beside(scored), columns)
         scores = {n: s.scores.as_dict() for n, s in zip(names, scored, strict=True)}
         told = [asdict(difference) for difference in found]
         write_json(path, {"asked": asked, "scores": scores, "differences": told})
@@ -134,11 +136,13 @@ def _check_family(lora: Path, family: str, config: StudyConfig) -> None:
 
 
 def _beside(scored: Sequence[Scored]) -> list[Row]:
-    """A row a picture of the plan: the same prompt and seed by each model."""
+    """A row a prompt: the pictures of one model, then those of the other, seed by seed."""
+    count = scored[0].scores.counts["pictures_per_prompt"]
     rows = []
-    for pair in zip(*(s.pictures for s in scored), strict=True):
-        cells = tuple(Cell(p.image, f"T {p.clip_t:.3f}  I {p.clip_i:.3f}") for p in pair)
-        rows.append(Row(f"{pair[0].prompt}  #{pair[0].seed}", cells))
+    for start in range(0, len(scored[0].pictures), count):
+        pictures = [p for s in scored for p in s.pictures[start : start + count]]
+        cells = (Cell(p.image, f"T {p.clip_t:.3f}  I {p.clip_i:.3f}") for p in pictures)
+        rows.append(Row(pictures[0].prompt, tuple(cells)))
     return rows
 
 

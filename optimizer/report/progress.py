@@ -91,7 +91,7 @@ class ProgressView:
         self._remove_trial_bar()
         if self.study_bar is not None and outcome.state in ("complete", "infeasible"):
             self.bars.advance(self.study_bar)
-        console.print(_line(number, outcome, is_best), highlight=False)
+        console.print(_line(number, outcome, is_best), highlight=False, soft_wrap=True)
 
     def _remove_trial_bar(self) -> None:
         if self.trial_bar is not None:

@@ -1,5 +1,6 @@
 """Tables for the terminal."""
 
+import os
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +10,12 @@ from optimizer.config.study import StudyConfig
 from optimizer.study.results import BestTrial
 from optimizer.study.transfer import Transfer
 
+_PIPED_WIDTH = 120
+"""Columns of a log file: a terminal tells its own width."""
+
 console = Console()
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = _PIPED_WIDTH
 
 _ACTION_STYLES = {"kept": "green", "rescaled": "yellow", "searched": "cyan", "dropped": "red"}
 
@@ -45,7 +51,7 @@ def print_seeds(seeds: list[dict[str, Any]]) -> None:
     console.print(f"{len(seeds)} trials to begin with:")
     for seed in seeds:
         text = "  ".join(f"{name} {short(value)}" for name, value in seed.items())
-        console.print(f"  {text}", highlight=False)
+        console.print(f"  {text}", highlight=False, soft_wrap=True)
 
 
 def print_best(config: StudyConfig, best: BestTrial) -> None:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from optimizer.errors import ModelError
+from optimizer.logs import hide_loading_bars
 
 Array = NDArray[np.float32]
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class ClipEncoder:
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
         _check_kind(reference)
+        if Path(reference).is_absolute():
+            hide_loading_bars()
         try:
             model, facts = AutoModel.from_pretrained(
                 reference, dtype=torch.float32, output_loading_info=True

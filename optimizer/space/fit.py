@@ -29,7 +29,7 @@ def fit(values: Mapping[str, Any], space: SearchSpace) -> Fitted:
     for name, parameter in space.config.parameters.items():
         if name not in values or not is_active(parameter, effective):
             continue
-        wanted = _as_ratio(values[name], parameter, effective)
+        wanted = _as_ratio(values[name], parameter, space.fixed.model_dump() | dict(values))
         fitted = _nearest(wanted, parameter)
         if fitted is None:
             notes[name] = f"{wanted!r} is not among the choices; left to the sampler"
@@ -52,9 +52,10 @@ def _not_searched(values: Mapping[str, Any], space: SearchSpace) -> dict[str, st
     }
 
 
-def _as_ratio(value: Any, parameter: Parameter, effective: Mapping[str, Any]) -> Any:
+def _as_ratio(value: Any, parameter: Parameter, given: Mapping[str, Any]) -> Any:
+    """The share that the given values have, also where their base had to be moved."""
     ratio_of = getattr(parameter, "ratio_of", None)
-    return value / effective[ratio_of] if ratio_of else value
+    return value / given[ratio_of] if ratio_of else value
 
 
 def _nearest(value: Any, parameter: Parameter) -> Any:

@@ -10,7 +10,7 @@ from optimizer.config.training import Hyperparameters
 from optimizer.errors import TransferError
 from optimizer.files import write_json
 from optimizer.study.results import BestTrial
-from optimizer.study.transfer import Transfer, transfer
+from optimizer.study.transfer import Row, Transfer, transfer
 
 PROVENANCE = "_study"
 _NESTS = ("params", "parameters", "best_params")
@@ -72,9 +72,9 @@ def read_transfer(path: Path, target: FamilyName) -> Transfer:
     seeds = data["seeds"]
     if not isinstance(seeds, list) or not all(isinstance(seed, dict) for seed in seeds):
         raise TransferError(f"{path}: seeds must be a list of hyperparameter tables")
-    return Transfer(
-        str(data.get("source_family")), target, (), tuple(seeds), data.get("provenance", {})
-    )
+    rows = tuple(Row(**row) for row in data.get("rows", ()))
+    source = str(data.get("source_family"))
+    return Transfer(source, target, rows, tuple(seeds), data.get("provenance", {}))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def test_final_run_names_files_as_sd_scripts(command: Command, project: Path) ->
     params = run_folder(project, "sdxl") / "best_params.json"
     command("train", study(project, "sdxl"), "--params", params)
     names = sorted(p.name for p in (run_folder(project, "sdxl") / "final").glob("*.safetensors"))
-    assert names == ["demo_sdxl-000005.safetensors", "demo_sdxl.safetensors"]
+    assert names == ["demo_sdxl-000003.safetensors", "demo_sdxl.safetensors"]
     assert "already trained" in command("train", study(project, "sdxl"), "--params", params)
 
 
