@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,15 +92,24 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def sole_runner(folder: Path) -> Iterator[None]:
-    """Hold a study's folder: two processes on one card would slow each other to a crawl.
+    """Be the only process of this host that runs a study: two on one card would crawl.
+
+    Hosts, and containers, that share the folder and a PostgreSQL database run side by side.
 
     Raises:
         StudyError: another process holds it.
     """
     _make_folder(folder)
-    lock = FileLock(folder / ".run.lock", timeout=0)
+    lock = FileLock(folder / f".run.{platform.node()}.lock", timeout=0)
     try:
         with lock:
             yield
     except Timeout as error:
         raise StudyError(f"{folder}: another process is running this study") from error
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold off the study's other workers: SQLite would give two of them the same waiting trial."""
+    with FileLock(folder / ".ask.lock"):
+        yield

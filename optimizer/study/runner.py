@@ -13,7 +13,7 @@ from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyStoppedError
 from optimizer.space.fit import Fitted
-from optimizer.storage.database import sole_runner
+from optimizer.storage.database import one_at_a_time, sole_runner
 from optimizer.study.best_params import write_best_params
 from optimizer.study.lease import Lease
 from optimizer.study.open import open_study, space_of
@@ -79,10 +79,11 @@ def run_study(
     """
     wanted = n_trials or config.study.n_trials
     with sole_runner(config.folder), interruptible():
-        study = open_study(config)
-        write_resolved(config)
-        recover_orphans(study)
-        fitted = enqueue_seeds(study, seeds, space_of(config))
+        with one_at_a_time(config.folder):
+            study = open_study(config)
+            write_resolved(config)
+            recover_orphans(study)
+            fitted = enqueue_seeds(study, seeds, space_of(config))
         study.sampler = build_sampler(
             config.study,
             space_of(config),
@@ -110,8 +111,9 @@ class _Loop:
         return StudyResult(self.study, self._best(), self.new_trials, interrupted)
 
     def _one(self, objective: Objective) -> str:
-        trial = self.study.ask()
-        trial.set_user_attr(attrs.LEASE, Lease.mine().as_dict())
+        with one_at_a_time(self.config.folder):
+            trial = self.study.ask()
+            trial.set_user_attr(attrs.LEASE, Lease.mine().as_dict())
         self.audience.trial_began(trial.number)
         started = time.monotonic()
         before = self._best()
