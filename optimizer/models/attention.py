@@ -37,15 +37,23 @@ def xformers_problem(device: torch.device) -> str | None:
     """Why xformers' attention does not run here, or None: found out by running it once."""
     try:
         from xformers.ops import memory_efficient_attention
-    except ImportError as error:
-        return f"xformers is not installed ({error})"
+    except ModuleNotFoundError:
+        return "xformers is not installed"
+    except (ImportError, OSError, RuntimeError) as error:
+        # Built for another torch or CUDA, it fails while it loads its libraries.
+        return f"xformers is installed but cannot be imported ({_first_line(error)})"
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     query = torch.zeros(1, 8, 1, 32, device=device, dtype=dtype)
     try:
         memory_efficient_attention(query, query, query)
     except (NotImplementedError, RuntimeError) as error:
-        return str(error).strip().splitlines()[0]
+        # xformers lists the inputs on the lines that follow.
+        return _first_line(error).removesuffix(" with inputs:")
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def apply_attention(pipeline: Any, attention: Literal["sdpa", "xformers"]) -> None:

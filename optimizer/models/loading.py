@@ -3,9 +3,11 @@
 import json
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from optimizer.config.study import ModelConfig
 from optimizer.errors import ModelError
@@ -18,6 +20,14 @@ logger = logging.getLogger(__name__)
 
 SINGLE_FILE_SUFFIXES = {".safetensors", ".ckpt"}
 
+TEXT_ENCODER_KEYS = {
+    "cond_stage_model.transformer.": "sd15",
+    "conditioner.embedders.1.model.": "sdxl",
+}
+"""What a single file calls its text encoders. SD 2 and the SDXL refiner have neither name."""
+
+LORA_KEYS = (".lora_down.weight", ".lora_A.weight", ".lora.down.weight", ".hada_w1_a", ".lokr_w1")
+
 
 def load_model(config: ModelConfig, device: torch.device) -> PipelineModel:
     """Load a base model for training and drawing.
@@ -29,19 +39,16 @@ def load_model(config: ModelConfig, device: torch.device) -> PipelineModel:
         ModelError: nothing usable lies there, or it is a model of the other family.
     """
     check_reference(config)
-    reference = config.pretrained_model_name_or_path
     dtype = frozen_dtype(device)
     try:
         pipeline = _load_pipeline(config, dtype)
         if config.vae is not None:
-            pipeline.vae = _load_vae(config.vae)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{reference} cannot be loaded as a {config.family} base model: {_first_line(error)}"
-        ) from error
-    pipeline.vae.to(torch.float32)
+            pipeline.vae = _load_vae(config.vae, pipeline.vae)
+    except _loading_errors() as error:
+        raise ModelError(_explained(config, error)) from error
     pipeline.to(device)
     apply_attention(pipeline, choose_attention(config.attention, device))
+    reference = config.pretrained_model_name_or_path
     logger.info("loaded %s model %s on %s as %s", config.family, reference, device, dtype)
     return FAMILIES[config.family].model(pipeline, reference)
 
@@ -54,9 +61,13 @@ def check_reference(config: ModelConfig) -> None:
     """
     path = Path(config.pretrained_model_name_or_path)
     if path.suffix in SINGLE_FILE_SUFFIXES:
-        _existing_file(path)
+        _check_file(path, config.family)
+        if config.config is not None and Path(config.config).is_absolute():
+            _check_folder(Path(config.config), config.family)
     elif path.is_absolute():
         _check_folder(path, config.family)
+    if config.vae is not None:
+        _check_vae(Path(config.vae))
 
 
 def frozen_dtype(device: torch.device) -> torch.dtype:
@@ -72,19 +83,81 @@ def best_device() -> torch.device:
 
 
 def _load_pipeline(config: ModelConfig, dtype: torch.dtype) -> Any:
-    reference = config.pretrained_model_name_or_path
-    pipeline_class = FAMILIES[config.family].pipeline_class()
+    reference, family = config.pretrained_model_name_or_path, FAMILIES[config.family]
+    pipeline_class = family.pipeline_class()
     if Path(reference).is_absolute():
         hide_loading_bars()
     if Path(reference).suffix in SINGLE_FILE_SUFFIXES:
-        return pipeline_class.from_single_file(reference, dtype=dtype, config=config.config)
-    return pipeline_class.from_pretrained(reference, dtype=dtype, **FAMILIES[config.family].options)
+        # The VAE by itself: rounded to bf16 on the way to float32, it would lose what float32 is
+        # for, and a single file's parts cannot be given a precision each.
+        vae = _vae_of_file(reference, config=config.config, subfolder="vae")
+        return pipeline_class.from_single_file(
+            reference, dtype=dtype, config=config.config, vae=vae, **family.options
+        )
+    if not Path(reference).is_absolute():
+        _check_hub_model(reference, config.family)
+    dtypes = {"vae": torch.float32, "default": dtype}
+    return pipeline_class.from_pretrained(reference, dtype=dtypes, **family.options)
+
+
+def _load_vae(reference: str, replaced: Any) -> Any:
+    from diffusers import AutoencoderKL
+
+    if Path(reference).suffix in SINGLE_FILE_SUFFIXES:
+        # Scaling factor and layout of the base model's own: guessed from the file's keys they
+        # would always be SD1.5's, and fetched from the hub at that.
+        with TemporaryDirectory() as folder:
+            replaced.save_config(folder)
+            vae = _vae_of_file(reference, config=folder)
+    else:
+        vae = AutoencoderKL.from_pretrained(reference, torch_dtype=torch.float32)
+    if _latent_shape(vae) != _latent_shape(replaced):
+        raise ModelError(f"{reference} is a VAE with other latents than this base model's")
+    return vae
+
+
+def _latent_shape(vae: Any) -> tuple[int, int]:
+    return vae.config.latent_channels, len(vae.config.block_out_channels)
+
+
+def _vae_of_file(reference: str, **options: Any) -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_single_file(reference, torch_dtype=torch.float32, **options)
 
 
 def _existing_file(path: Path) -> Path:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; give a .safetensors file, a folder or a hub id")
     return path
+
+
+def _check_file(path: Path, family: str) -> None:
+    keys = _keys_of(_existing_file(path))
+    if keys is None:
+        return
+    if any(key.endswith(LORA_KEYS) for key in keys):
+        raise ModelError(f"{path} is a LoRA, not a base model; give the model it was trained on")
+    found = {f for start, f in TEXT_ENCODER_KEYS.items() if any(k.startswith(start) for k in keys)}
+    if not found:
+        raise ModelError(
+            f"{path} is no whole model of Stable Diffusion 1.x or XL: it holds neither's text "
+            "encoders"
+        )
+    _check_family(path, found.pop(), family)
+
+
+def _keys_of(path: Path) -> list[str] | None:
+    """Names of a .safetensors file's tensors; None for a .ckpt, a pickle without a header."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is not a readable .safetensors file, perhaps an unfinished download: {error}"
+        ) from error
 
 
 def _check_folder(path: Path, family: str) -> None:
@@ -95,20 +168,83 @@ def _check_folder(path: Path, family: str) -> None:
     index = path / "model_index.json"
     if not index.is_file():
         raise ModelError(f"{path} is not a diffusers model folder: it has no model_index.json")
-    found = family_of_pipeline(json.loads(index.read_text()).get("_class_name", ""))
+    _check_family(path, family_of_pipeline(_class_name(index)), family)
+
+
+def _class_name(path: Path) -> str:
+    """Which class diffusers saved here, "" when it does not say."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("_class_name", ""))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} is not readable JSON: {error}") from error
+
+
+def _check_family(reference: str | Path, found: str | None, family: str) -> None:
     if found != family:
         raise ModelError(
-            f"{path} holds a model of family {found or 'unknown'}, "
+            f"{reference} holds a model of family {found or 'unknown'}, "
             f'but the study says family = "{family}"'
         )
 
 
-def _load_vae(reference: str) -> Any:
-    from diffusers import AutoencoderKL
+def _check_vae(path: Path) -> None:
+    if path.suffix in SINGLE_FILE_SUFFIXES:
+        _keys_of(_existing_file(path))
+    elif path.is_absolute():
+        config = path / "config.json"
+        if not config.is_file() or _class_name(config) != "AutoencoderKL":
+            raise ModelError(
+                f"{path} is not the folder of a VAE: it has no config.json of an AutoencoderKL; "
+                'of a diffusers folder, give its subfolder "vae"'
+            )
 
-    if Path(reference).suffix in SINGLE_FILE_SUFFIXES:
-        return AutoencoderKL.from_single_file(str(_existing_file(Path(reference))))
-    return AutoencoderKL.from_pretrained(reference)
+
+def _check_hub_model(reference: str, family: str) -> None:
+    """What a folder's model_index.json says, of a model on the hub or in its cache."""
+    from huggingface_hub import hf_hub_download
+
+    index = Path(hf_hub_download(reference, "model_index.json"))
+    _check_family(reference, family_of_pipeline(_class_name(index)), family)
+
+
+def _loading_errors() -> tuple[type[Exception], ...]:
+    """What diffusers, transformers and the hub raise when something is missing or does not fit."""
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
+
+    return OSError, ValueError, KeyError, RuntimeError, SafetensorError, SingleFileComponentError
+
+
+def _explained(config: ModelConfig, error: Exception) -> str:
+    """The error as a sentence that says what to do about it."""
+    from huggingface_hub import errors
+
+    reference = config.pretrained_model_name_or_path
+    what = f"{reference} cannot be loaded as a {config.family} base model"
+    causes = _causes(error)
+    if any(isinstance(cause, errors.RepositoryNotFoundError) for cause in causes):
+        return f"{what}: no such folder here, and on the hub none or one that asks for a log-in"
+    if any(isinstance(c, errors.LocalEntryNotFoundError | ConnectionError) for c in causes):
+        return f"{what}: {_missing_from_hub(config)}"
+    if "meta tensor" in str(error):
+        return f"{what}: some of its weights are missing from the file"
+    return f"{what}: {_first_line(error)}"
+
+
+def _missing_from_hub(config: ModelConfig) -> str:
+    offline = "is not in the hub cache, and the hub cannot be reached"
+    if not Path(config.pretrained_model_name_or_path).is_absolute():
+        return f"there is no such folder here, it {offline}; connect to download it"
+    if config.vae is not None and not Path(config.vae).is_absolute():
+        return f"its VAE {config.vae} {offline}; connect to download it, or give a folder"
+    return f"its configuration {offline}; set model.config to a diffusers folder of this family"
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    causes = []
+    while error is not None:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return causes
 
 
 def _first_line(error: Exception) -> str:

@@ -136,8 +136,8 @@ def trained_scores(rate: float, data: PreparedData, scorer: Scorer, folder: Path
         learning_rate=rate,
         network_dim=8,
         network_alpha=8.0,
-        max_train_epochs=20,
-        save_every_n_epochs=20,
+        max_train_epochs=10,
+        save_every_n_epochs=10,
         lr_warmup_ratio=0.1,
         gradient_checkpointing=False,
     )
@@ -158,7 +158,7 @@ def test_a_sensible_learning_rate_beats_a_hopeless_and_a_destructive_one(
     data = prepared(family)
     scorer = Scorer(models[family], judge, config, plan, references, references)
     base = scorer.baseline
-    good = trained_scores(3e-3, data, scorer, tmp_path)
+    good = trained_scores(1e-2, data, scorer, tmp_path)
     for rate in (1e-7, 1.0):
         bad = trained_scores(rate, data, scorer, tmp_path)
         gap = good.objectives - bad.objectives  # the same prompts and seeds: paired
