@@ -47,7 +47,9 @@ def main() -> None:
     )
     parameters = [p for p in unet.parameters() if p.requires_grad]
     adamw = bitsandbytes.optim.AdamW8bit(parameters, lr=arguments.learning_rate)
-    schedule = get_scheduler("cosine", adamw, 0, arguments.steps)
+    schedule = get_scheduler(
+        "cosine", adamw, num_warmup_steps=0, num_training_steps=arguments.steps
+    )
     unet, adamw, schedule = accelerator.prepare(unet, adamw, schedule)
     noise_scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
     side = arguments.resolution

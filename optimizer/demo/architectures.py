@@ -18,9 +18,7 @@ SDXL_SIZE = 64
 JUDGE_SIZE = 64
 
 
-def text_config(
-    tokenizer: CLIPTokenizer, *, layers: int = 2, act: str = "quick_gelu"
-) -> CLIPTextConfig:
+def text_config(tokenizer: CLIPTokenizer, *, act: str = "quick_gelu") -> CLIPTextConfig:
     """A text encoder 64 wide."""
     return CLIPTextConfig(
         vocab_size=len(tokenizer),

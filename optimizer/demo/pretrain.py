@@ -3,7 +3,7 @@
 The shipped weights were made on 2026-11-23 on a virtual machine with 2 CPU cores, one thread for
 SDXL and one for the rest side by side, with other work going on: about 65 minutes in all.
 
-    judge   900 steps   contrastive loss 0.70
+    judge   900 steps   contrastive loss 0.67
     sd15    2000 steps  VAE: 22.4 dB on fresh pictures, scaling factor 0.2495
             2000 steps  UNet and text encoder: loss 0.043
     sdxl    2400 steps  VAE: 23.4 dB, scaling factor 0.3456

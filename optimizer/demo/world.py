@@ -255,7 +255,13 @@ def background_of(image: Image.Image) -> str:
 
 
 def shows_subject(image: Image.Image) -> bool:
-    """Whether the middle shows enough of the subject's two colours, read from the pixels."""
+    """Whether the middle shows enough of the subject's two colours, read from the pixels.
+
+    Only for other backgrounds than those two colours, which would be counted with the subject:
+    there the answer is always no.
+    """
+    if background_of(image) in (SUBJECT["body"], SUBJECT["belly"]):
+        return False
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
     size = len(pixels)
     centre = pixels[size // 8 : -size // 8, size // 6 : -size // 6].reshape(-1, 3)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,16 +41,14 @@ def load_model(config: ModelConfig, device: torch.device) -> PipelineModel:
         ModelError: nothing usable lies there, or it is a model of the other family.
     """
     check_reference(config)
-    dtype = frozen_dtype(device)
-    try:
+    reference, dtype = config.pretrained_model_name_or_path, frozen_dtype(device)
+    with _explained(f"{reference} cannot be loaded as a {config.family} base model", reference):
         pipeline = _load_pipeline(config, dtype)
-        if config.vae is not None:
+    if config.vae is not None:
+        with _explained(f"{config.vae} cannot be loaded as a VAE", config.vae):
             pipeline.vae = _load_vae(config.vae, pipeline.vae)
-    except _loading_errors() as error:
-        raise ModelError(_explained(config, error)) from error
     pipeline.to(device)
     apply_attention(pipeline, choose_attention(config.attention, device))
-    reference = config.pretrained_model_name_or_path
     logger.info("loaded %s model %s on %s as %s", config.family, reference, device, dtype)
     return FAMILIES[config.family].model(pipeline, reference)
 
@@ -214,29 +214,42 @@ def _loading_errors() -> tuple[type[Exception], ...]:
     return OSError, ValueError, KeyError, RuntimeError, SafetensorError, SingleFileComponentError
 
 
-def _explained(config: ModelConfig, error: Exception) -> str:
-    """The error as a sentence that says what to do about it."""
+@contextmanager
+def _explained(problem: str, reference: str) -> Iterator[None]:
+    """Whatever stops the loading of a reference becomes a sentence that says what to do."""
+    try:
+        yield
+    except _loading_errors() as error:
+        raise ModelError(f"{problem}: {_reason(reference, error)}") from error
+
+
+def _reason(reference: str, error: Exception) -> str:
     from huggingface_hub import errors
 
-    reference = config.pretrained_model_name_or_path
-    what = f"{reference} cannot be loaded as a {config.family} base model"
     causes = _causes(error)
     if any(isinstance(cause, errors.RepositoryNotFoundError) for cause in causes):
-        return f"{what}: no such folder here, and on the hub none or one that asks for a log-in"
+        return "no such folder is here, and the hub has none by that id or wants `hf auth login`"
     if any(isinstance(c, errors.LocalEntryNotFoundError | ConnectionError) for c in causes):
-        return f"{what}: {_missing_from_hub(config)}"
-    if "meta tensor" in str(error):
-        return f"{what}: some of its weights are missing from the file"
-    return f"{what}: {_first_line(error)}"
+        return _out_of_reach(reference)
+    if any(isinstance(cause, errors.EntryNotFoundError) for cause in causes):
+        return "on the hub it is not a diffusers model, a file of one is missing"
+    # What diffusers does not find in a single file stays without data, until it is moved.
+    if isinstance(error, KeyError) or "meta tensor" in str(error):
+        return "some of its weights are missing from the file"
+    # What follows a wrong shape is advice to programmers.
+    return _first_line(error).partition(". If you want to instead")[0]
 
 
-def _missing_from_hub(config: ModelConfig) -> str:
-    offline = "is not in the hub cache, and the hub cannot be reached"
-    if not Path(config.pretrained_model_name_or_path).is_absolute():
-        return f"there is no such folder here, it {offline}; connect to download it"
-    if config.vae is not None and not Path(config.vae).is_absolute():
-        return f"its VAE {config.vae} {offline}; connect to download it, or give a folder"
-    return f"its configuration {offline}; set model.config to a diffusers folder of this family"
+def _out_of_reach(reference: str) -> str:
+    missing = "not in the hub cache, and the hub cannot be reached"
+    if Path(reference).is_absolute():
+        return (
+            f"its configuration is {missing}; set model.config to a diffusers folder of this family"
+        )
+    return (
+        f"no such folder is here, it is {missing}; connect once to download it, "
+        "or give a folder or a .safetensors file"
+    )
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from optimizer.demo import architectures as tiny
-from optimizer.demo.pretrain import _sampler
 
 State = dict[str, Tensor]
 
@@ -66,18 +65,21 @@ OPEN_CLIP_ENDS = {
 }
 
 
-def _changed(model: Any, **changes: Any) -> Any:
-    return type(model).from_config({**model.config, **changes})
+def changed(model: Any, **changes: Any) -> Any:
+    """A model of the same layout, these options apart."""
+    # Among the options that begin with "_" is a list of those to leave at their defaults.
+    options = {k: v for k, v in model.config.items() if not k.startswith("_")}
+    return type(model).from_config({**options, **changes})
 
 
 def sd15_pipeline(tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
     """SD1.5 with random weights; its VAE has attention in the middle, as the real one has."""
     return StableDiffusionPipeline(
-        vae=_changed(tiny.sd15_vae(), mid_block_add_attention=True),
+        vae=changed(tiny.sd15_vae(), mid_block_add_attention=True),
         text_encoder=_well_spread(tiny.sd15_text_encoder(tokenizer)),
         tokenizer=tokenizer,
         unet=tiny.sd15_unet(),
-        scheduler=_sampler(),
+        scheduler=EulerDiscreteScheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -92,17 +94,17 @@ def sdxl_pipeline(tokenizer: CLIPTokenizer) -> StableDiffusionXLPipeline:
     unet = tiny.sdxl_unet()
     time_width = 6 * unet.config.addition_time_embed_dim
     return StableDiffusionXLPipeline(
-        vae=_changed(tiny.sdxl_vae(), mid_block_add_attention=True, scaling_factor=0.13025),
+        vae=changed(tiny.sdxl_vae(), mid_block_add_attention=True, scaling_factor=0.13025),
         text_encoder=_well_spread(first),
         text_encoder_2=_well_spread(CLIPTextModelWithProjection(wide)),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
-        unet=_changed(
+        unet=changed(
             unet,
             cross_attention_dim=tiny.TEXT_WIDTH + SECOND_WIDTH,
             projection_class_embeddings_input_dim=SECOND_WIDTH + time_width,
         ),
-        scheduler=_sampler(),
+        scheduler=EulerDiscreteScheduler(),
         add_watermarker=False,
     )
 
