@@ -40,7 +40,7 @@ demo: setup ## SD1.5 study, transfer, SDXL study, final LoRA and comparison on t
 	$(MAKE) --no-print-directory overnight SD15=studies/demo_sd15.toml SDXL=studies/demo_sdxl.toml
 
 test: setup ## The tests, slow ones left out
-	$(VENV)/bin/pytest -m "not slow and not gpu" -n 2
+	$(VENV)/bin/pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 slow: setup ## The tests that train or search for minutes
 	$(VENV)/bin/pytest -m "slow and not gpu"

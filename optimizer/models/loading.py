@@ -44,6 +44,7 @@ def load_model(config: ModelConfig, device: torch.device) -> PipelineModel:
     reference, dtype = config.pretrained_model_name_or_path, frozen_dtype(device)
     with _explained(f"{reference} cannot be loaded as a {config.family} base model", reference):
         pipeline = _load_pipeline(config, dtype)
+        _check_complete(pipeline)
     if config.vae is not None:
         with _explained(f"{config.vae} cannot be loaded as a VAE", config.vae):
             pipeline.vae = _load_vae(config.vae, pipeline.vae)
@@ -214,6 +215,15 @@ def _loading_errors() -> tuple[type[Exception], ...]:
     return OSError, ValueError, KeyError, RuntimeError, SafetensorError, SingleFileComponentError
 
 
+def _check_complete(pipeline: Any) -> None:
+    """What diffusers does not find in a single file stays without data, and it says nothing."""
+    for name, part in pipeline.components.items():
+        weights = part.named_parameters() if isinstance(part, torch.nn.Module) else ()
+        missing = [weight for weight, parameter in weights if parameter.is_meta]
+        if missing:
+            raise KeyError(f"{name}.{missing[0]}")
+
+
 @contextmanager
 def _explained(problem: str, reference: str) -> Iterator[None]:
     """Whatever stops the loading of a reference becomes a sentence that says what to do."""
@@ -233,9 +243,11 @@ def _reason(reference: str, error: Exception) -> str:
         return _out_of_reach(reference)
     if any(isinstance(cause, errors.EntryNotFoundError) for cause in causes):
         return "on the hub it is not a diffusers model, a file of one is missing"
-    # What diffusers does not find in a single file stays without data, until it is moved.
-    if isinstance(error, KeyError) or "meta tensor" in str(error):
-        return "some of its weights are missing from the file"
+    if isinstance(error, KeyError):
+        return f"weights are missing from the file, among them {error.args[0]}"
+    # Moved before anyone could look which they are.
+    if "meta tensor" in str(error):
+        return "weights are missing from the file"
     # What follows a wrong shape is advice to programmers.
     return _first_line(error).partition(". If you want to instead")[0]
 
