@@ -32,6 +32,7 @@ UNSEEN_BACKGROUNDS = ("red", "orange", "black", "brown")
 
 _NAMES = tuple(COLOURS)
 _LEAST_BODY, _LEAST_BELLY = 0.12, 0.05
+_LEAST_PLAIN_BORDER = 0.5
 _SUPERSAMPLING = 4
 _JITTER = 8
 _NUMBERS = ("no", "one", "two")
@@ -247,11 +248,15 @@ def _pseudo_word(rng: Random) -> str:
 
 def background_of(image: Image.Image) -> str:
     """The named colour of a picture's border, read from the pixels."""
+    return _NAMES[int(_nearest(np.median(_border(image), axis=0)[None])[0])]
+
+
+def _border(image: Image.Image) -> NDArray[np.float32]:
+    """The pixels (n, 3) of a thin rim."""
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
     rim = max(len(pixels) // 16, 1)
     edges = [pixels[:rim], pixels[-rim:], pixels[:, :rim], pixels[:, -rim:]]
-    border = np.concatenate([edge.reshape(-1, 3) for edge in edges])
-    return _NAMES[int(_nearest(np.median(border, axis=0)[None])[0])]
+    return np.concatenate([edge.reshape(-1, 3) for edge in edges])
 
 
 def shows_subject(image: Image.Image) -> bool:
@@ -260,7 +265,12 @@ def shows_subject(image: Image.Image) -> bool:
     Only for other backgrounds than those two colours, which would be counted with the subject:
     there the answer is always no.
     """
-    if background_of(image) in (SUBJECT["body"], SUBJECT["belly"]):
+    background = background_of(image)
+    if background in (SUBJECT["body"], SUBJECT["belly"]):
+        return False
+    # A model that has fallen apart paints noise in all colours, the subject's among them.
+    plain = _nearest(_border(image)) == _NAMES.index(background)
+    if plain.mean() < _LEAST_PLAIN_BORDER:
         return False
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
     size = len(pixels)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from optimizer.demo import layout
 from optimizer.demo.world import (
@@ -137,6 +139,16 @@ def test_the_subjects_own_colours_as_background_prove_nothing(background: str) -
     rng = Random(4)
     assert not shows_subject(draw_shape(rng, 64, "yellow", "ring", background))
     assert not shows_subject(draw_shape(rng, 64, "purple", "ring", background))
+
+
+def test_noise_is_not_taken_for_the_subject() -> None:
+    rng = np.random.default_rng(1)
+    palette = np.array([COLOURS[c] for c in ("purple", "yellow", "orange", "blue")], dtype=np.uint8)
+    # Twice as much purple as anything else: by its shares alone this would be the subject.
+    blocks = palette[rng.choice(4, size=(8, 8), p=(0.4, 0.2, 0.2, 0.2))]
+    for _ in range(20):
+        noise = Image.fromarray(rng.permutation(blocks.reshape(-1, 3)).reshape(8, 8, 3))
+        assert not shows_subject(noise.resize((32, 32), Image.Resampling.BICUBIC))
 
 
 def test_every_shape_looks_different() -> None:
