@@ -32,7 +32,7 @@ UNSEEN_BACKGROUNDS = ("red", "orange", "black", "brown")
 
 _NAMES = tuple(COLOURS)
 _LEAST_BODY, _LEAST_BELLY = 0.12, 0.05
-_LEAST_PLAIN_BORDER = 0.5
+_LEAST_PLAIN_BORDER = 0.9
 _SUPERSAMPLING = 4
 _JITTER = 8
 _NUMBERS = ("no", "one", "two")

@@ -55,7 +55,5 @@ FAMILIES: dict[str, Family] = {
 
 
 def family_of_pipeline(class_name: str) -> str | None:
-    """The family of a pipeline class as model_index.json names it."""
-    if class_name.startswith("StableDiffusionXL"):
-        return "sdxl"
-    return "sd15" if class_name.startswith("StableDiffusion") else None
+    """The family of a pipeline class as model_index.json names it; others cannot be trained."""
+    return {"StableDiffusionPipeline": "sd15", "StableDiffusionXLPipeline": "sdxl"}.get(class_name)

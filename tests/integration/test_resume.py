@@ -95,32 +95,7 @@ def test_damaged_state_is_not_trusted(prepared: Prepared, tmp_path: Path) -> Non
     assert steps[0].global_step == 1
 
 
-PROCESS = """
-import sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from optimizer.config.dataset import dataset_config_from
-from optimizer.config.study import ModelConfig
-from optimizer.config.training import Hyperparameters
-from optimizer.data.cache import TensorStore
-from optimizer.data.records import scan
-from optimizer.models.loading import load_model
-from optimizer.training.prepared import PreparedData
-from optimizer.training.trainer import Trainer
-weights, images, out, settings = sys.argv[1:]
-config = ModelConfig(family="sdxl", pretrained_model_name_or_path=weights)
-model = load_model(config, torch.device("cpu"))
-subset = {"image_dir": images, "num_repeats": 2, "caption_extension": ".txt"}
-table = {"resolution": model.native_resolution, "batch_size": 4, "subsets": [subset]}
-dataset = dataset_config_from({"datasets": [table]}, Path(images) / "dataset.toml")
-data = PreparedData(scan(dataset), model, TensorStore(Path(out) / "cache"))
-settings = Hyperparameters.model_validate_json(settings)
-def observe(step): print("step", step.global_step, flush=True)
-trainer = Trainer(model, data)
-result = trainer.train(settings, Path(out), "mivo", state_folder=Path(out) / "state",
-                       observe=observe)
-print("sha", *[c.sha256 for c in result.checkpoints])
-"""
+TRAIN_PROCESS = Path(__file__).with_name("train_process.py")
 
 
 @pytest.mark.slow
@@ -129,8 +104,9 @@ def test_sigkill_at_random_moments_changes_nothing(
 ) -> None:
     chosen, rng = settings(max_train_epochs=8), Random(4)
     _, digests = train(prepared("sdxl"), tmp_path / "whole", chosen)
-    arguments = [models["sdxl"].name, pictures, tmp_path / "killed", chosen.model_dump_json()]
-    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
+    weights, output = models["sdxl"].name, tmp_path / "killed"
+    arguments = ["sdxl", weights, pictures, output, chosen.model_dump_json()]
+    command = [sys.executable, TRAIN_PROCESS, *map(str, arguments)]
     for _ in range(4):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

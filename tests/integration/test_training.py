@@ -283,28 +283,7 @@ def test_adapters_come_off_after_an_error(models: Models) -> None:
     assert all(not hasattr(module, "peft_config") for module in model.text_encoders.values())
 
 
-FRESH_PROCESS = """
-import sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from optimizer.config.dataset import dataset_config_from
-from optimizer.config.study import ModelConfig
-from optimizer.config.training import Hyperparameters
-from optimizer.data.cache import TensorStore
-from optimizer.data.records import scan
-from optimizer.models.loading import load_model
-from optimizer.training.prepared import PreparedData
-from optimizer.training.trainer import Trainer
-family, weights, images, out, settings = sys.argv[1:]
-config = ModelConfig(family=family, pretrained_model_name_or_path=weights)
-model = load_model(config, torch.device("cpu"))
-subset = {"image_dir": images, "num_repeats": 2, "caption_extension": ".txt"}
-table = {"resolution": model.native_resolution, "batch_size": 4, "subsets": [subset]}
-dataset = dataset_config_from({"datasets": [table]}, Path(images) / "dataset.toml")
-data = PreparedData(scan(dataset), model, TensorStore(Path(out) / "cache"))
-settings = Hyperparameters.model_validate_json(settings)
-print(Trainer(model, data).train(settings, Path(out), "mivo").checkpoints[-1].sha256)
-"""
+TRAIN_PROCESS = Path(__file__).with_name("train_process.py")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -316,6 +295,6 @@ def test_a_fresh_process_gives_the_same_file(
     train(data, tmp_path / "earlier", settings(seed=1, learning_rate=1e-2))
     result, _ = train(data, tmp_path / "here", chosen)
     arguments = [family, models[family].name, pictures, tmp_path, chosen.model_dump_json()]
-    command = [sys.executable, "-c", FRESH_PROCESS, *map(str, arguments)]
+    command = [sys.executable, TRAIN_PROCESS, *map(str, arguments)]
     there = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert there.split()[-1] == result.checkpoints[-1].sha256
