@@ -112,12 +112,14 @@ def test_a_failed_trial_runs_again_with_its_parameters(
     assert len(tried) == 4  # the failure did not count
 
 
-def test_a_trial_is_not_retried_for_ever(make_study: Make) -> None:
-    config = make_study(n_trials=5)
-    states: list[State] = ["failed", "failed", "complete", "failed", "failed", "complete"]
-    _, tried = run(config, states)
-    assert tried[0] == tried[1] == tried[2]
-    assert tried[3] == tried[4] == tried[5]
+def test_a_trial_is_given_up_after_two_retries(make_study: Make) -> None:
+    config = make_study()
+    with pytest.raises(StudyStoppedError):
+        run(config, ["failed", "failed", "failed"])
+    failed = {trial.params["learning_rate"] for trial in open_study(config).trials}
+    assert len(failed) == 1
+    _, tried = run(config)
+    assert tried[0]["learning_rate"] not in failed
 
 
 def test_three_failures_in_a_row_stop_the_study(make_study: Make, database: str | None) -> None:
