@@ -113,7 +113,8 @@ def _collect(problems: list[str], read: Any, *arguments: Any) -> Any:
 def _problems_of_named_files(path: Path) -> list[str]:
     """A broken study file should not hide the problems of its search space."""
     problems: list[str] = []
-    named = read_toml(path).get("study", {}).get("search_space")
+    study = read_toml(path).get("study")
+    named = study.get("search_space") if isinstance(study, dict) else None
     if isinstance(named, str):
         _collect(problems, load_space, path.parent / named)
     return problems

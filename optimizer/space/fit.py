@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.config.space import CategoricalParameter, IntParameter
-from optimizer.space.search_space import Parameter, SearchSpace, is_active, stored_name
+from optimizer.space.search_space import (
+    Parameter,
+    SearchSpace,
+    in_order,
+    is_active,
+    stored_name,
+)
 
 
 @dataclass(frozen=True)
@@ -26,14 +32,14 @@ def fit(values: Mapping[str, Any], space: SearchSpace) -> Fitted:
     params: dict[str, Any] = {}
     notes: dict[str, str] = {}
     effective: dict[str, Any] = space.fixed.model_dump() | dict(values)
-    for name, parameter in space.config.parameters.items():
+    for name, parameter in in_order(space.config.parameters).items():
         if name not in values or not is_active(parameter, effective):
+            continue
+        if problem := _unplaceable(values[name], parameter, values, space):
+            notes[name] = f"{problem}; left to the sampler"
             continue
         wanted = _as_ratio(values[name], parameter, space.fixed.model_dump() | dict(values))
         fitted = _nearest(wanted, parameter)
-        if fitted is None:
-            notes[name] = f"{wanted!r} is not among the choices; left to the sampler"
-            continue
         params[stored_name(name, parameter)] = fitted
         if not _same(fitted, wanted):
             notes[name] = f"{_short(wanted)} is outside of the space; {_short(fitted)} taken"
@@ -50,6 +56,28 @@ def _not_searched(values: Mapping[str, Any], space: SearchSpace) -> dict[str, st
         for name, value in values.items()
         if name not in space.config.parameters and name in fixed and not _same(fixed[name], value)
     }
+
+
+def _unplaceable(
+    value: Any, parameter: Parameter, values: Mapping[str, Any], space: SearchSpace
+) -> str | None:
+    """Why there is nothing in the parameter's range that is nearest to the value."""
+    if isinstance(parameter, CategoricalParameter):
+        known = _nearest_choice(value, parameter) is not None
+        return None if known else f"{value!r} is not among the choices"
+    if not _is_number(value):
+        return f"{value!r} is no number"
+    ratio_of = parameter.ratio_of
+    if ratio_of is None:
+        return None
+    base = values.get(ratio_of)
+    if base is None and ratio_of not in space.config.parameters:
+        base = getattr(space.fixed, ratio_of)
+    return None if _is_number(base) and base else f"means nothing without {ratio_of}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _as_ratio(value: Any, parameter: Parameter, given: Mapping[str, Any]) -> Any:
@@ -72,9 +100,9 @@ def _nearest(value: Any, parameter: Parameter) -> Any:
 def _nearest_choice(value: Any, parameter: CategoricalParameter) -> Any:
     """The same choice, or the nearest number where all choices are numbers."""
     if value in parameter.choices:
-        return value
+        return parameter.choices[parameter.choices.index(value)]
     numbers = [c for c in parameter.choices if isinstance(c, int | float) and c > 0]
-    if len(numbers) < len(parameter.choices) or not isinstance(value, int | float) or value <= 0:
+    if len(numbers) < len(parameter.choices) or not _is_number(value) or value <= 0:
         return None
     return min(numbers, key=lambda choice: abs(math.log(choice / value)))
 

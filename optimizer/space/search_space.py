@@ -47,12 +47,21 @@ class SearchSpace:
         """The hyperparameters that a finished trial's Optuna params stand for."""
         return self._resolve(lambda name, parameter: params[name])
 
-    def _resolve(self, pick: Callable[[str, Parameter], Any]) -> Hyperparameters:
+    def values(self, pick: Callable[[str, Parameter], Any]) -> dict[str, Any]:
+        """All hyperparameters, unchecked; `pick` is asked for those that are searched.
+
+        Args:
+            pick: called with the name under which Optuna stores a parameter, and the parameter.
+        """
         values: dict[str, Any] = self.fixed.model_dump()
-        for name, parameter in self.config.parameters.items():
+        for name, parameter in in_order(self.config.parameters).items():
             if is_active(parameter, values):
                 raw = pick(stored_name(name, parameter), parameter)
                 values[name] = _from_ratio(raw, parameter, values)
+        return values
+
+    def _resolve(self, pick: Callable[[str, Parameter], Any]) -> Hyperparameters:
+        values = self.values(pick)
         if reasons := violated(self.config.constraints, values):
             raise InfeasibleError("; ".join(reasons))
         try:
@@ -86,6 +95,32 @@ class SearchSpace:
 def stored_name(name: str, parameter: Parameter) -> str:
     """The name under which Optuna stores a parameter: its own, or `<name>_ratio`."""
     return f"{name}_ratio" if getattr(parameter, "ratio_of", None) else name
+
+
+def in_order(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Each parameter after those that it refers to, else as in the file.
+
+    Raises:
+        ConfigError: parameters refer to each other in a circle.
+    """
+    ordered: dict[str, Parameter] = {}
+
+    def place(name: str, way: tuple[str, ...]) -> None:
+        if name in way:
+            raise ConfigError(f"parameters refer to each other: {' -> '.join([*way, name])}")
+        if name in parameters and name not in ordered:
+            for other in _refers_to(parameters[name]):
+                place(other, (*way, name))
+            ordered[name] = parameters[name]
+
+    for name in parameters:
+        place(name, ())
+    return ordered
+
+
+def _refers_to(parameter: Parameter) -> list[str]:
+    ratio_of = getattr(parameter, "ratio_of", None)
+    return [*parameter.when, *([ratio_of] if ratio_of else [])]
 
 
 def is_active(parameter: Parameter, values: Mapping[str, Any]) -> bool:
@@ -126,19 +161,3 @@ def _first_reason(error: ValueError) -> str:
     errors = getattr(error, "errors", None)
     message = errors()[0]["msg"] if errors is not None else str(error)
     return str(message).removeprefix("Value error, ")
-
-
-def check_space(space: SearchSpace, source: str) -> None:
-    """Evaluate every constraint once, so that a broken rule is said before the first trial.
-
-    Raises:
-        ConfigError: with all broken rules.
-    """
-    problems = []
-    for constraint in space.config.constraints:
-        try:
-            violated([constraint], space.fixed.model_dump())
-        except ConfigError as error:
-            problems += [f"{source}: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigError(problems)

@@ -38,11 +38,13 @@ def storage_url(folder: Path, configured: str | None) -> URL:
         configured = os.environ[name]
     try:
         url = make_url(configured)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        # Without the cause: it may quote a part of the password.
         raise StorageError(
-            "storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/NAME"
-        ) from error
-    if url.drivername == "postgresql":
+            "storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/NAME, "
+            "with @, : and / in a password as %40, %3A and %2F"
+        ) from None
+    if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     return url
 
@@ -87,7 +89,8 @@ def _make_folder(folder: Path) -> None:
 
 def _reason(error: Exception) -> str:
     original = getattr(error, "orig", None) or error.__cause__ or error
-    return str(getattr(original, "orig", original)).strip().splitlines()[0]
+    text = str(getattr(original, "orig", original)).strip() or type(original).__name__
+    return text.splitlines()[0]
 
 
 @contextmanager
@@ -98,14 +101,20 @@ def sole_runner(folder: Path) -> Iterator[None]:
 
     Raises:
         StudyError: another process holds it.
+        StorageError: the folder cannot be written to.
     """
     _make_folder(folder)
+    if not os.access(folder, os.W_OK):  # FileLock would take it for a lock that is held
+        raise StorageError(f"{folder} cannot be written to")
     lock = FileLock(folder / f".run.{platform.node()}.lock", timeout=0)
     try:
-        with lock:
-            yield
+        lock.acquire()
     except Timeout as error:
         raise StudyError(f"{folder}: another process is running this study") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def read_best_params(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         TransferError: no such file, not JSON, or nothing in it can be used.
     """
     data = _read_object(path)
-    provenance = data.pop(PROVENANCE, {})
+    provenance = _table(data.pop(PROVENANCE, {}), PROVENANCE, path)
     nested = next((data[key] for key in _NESTS if isinstance(data.get(key), dict)), data)
     values = {key: value for key, value in nested.items() if not isinstance(value, dict | list)}
     values = _without_ratios(values)
@@ -72,9 +72,30 @@ def read_transfer(path: Path, target: FamilyName) -> Transfer:
     seeds = data["seeds"]
     if not isinstance(seeds, list) or not all(isinstance(seed, dict) for seed in seeds):
         raise TransferError(f"{path}: seeds must be a list of hyperparameter tables")
-    rows = tuple(Row(**row) for row in data.get("rows", ()))
+    problems = [
+        f"{path}: seeds[{index}].{problem}"
+        for index, seed in enumerate(seeds)
+        for problem in _wrong_types(seed, seed.keys() & Hyperparameters.model_fields.keys())
+    ]
+    if problems:
+        raise TransferError(problems)
+    provenance = _table(data.get("provenance", {}), "provenance", path)
     source = str(data.get("source_family"))
-    return Transfer(source, target, rows, tuple(seeds), data.get("provenance", {}))
+    return Transfer(source, target, _rows(data.get("rows", []), path), tuple(seeds), provenance)
+
+
+def _rows(rows: Any, path: Path) -> tuple[Row, ...]:
+    try:
+        return tuple(Row(**row) for row in rows)
+    except TypeError as error:
+        keys = ", ".join(Row.__dataclass_fields__)
+        raise TransferError(f"{path}: rows must be a list of tables with {keys}") from error
+
+
+def _table(value: Any, key: str, path: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TransferError(f"{path}: {key} must be a table, found {value!r}")
+    return value
 
 
 def _read_object(path: Path) -> dict[str, Any]:

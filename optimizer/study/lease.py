@@ -34,7 +34,10 @@ class Lease:
         if self.boot_id != _boot_id():
             return True
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) > 1
+            holder = psutil.Process(self.pid)
+            # A killed process keeps its id until its parent, in a container often none, asks.
+            gone = holder.status() == psutil.STATUS_ZOMBIE
+            return gone or abs(holder.create_time() - self.started) > 1
         except psutil.NoSuchProcess:
             return True
 

@@ -8,13 +8,14 @@ import optuna
 
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError
-from optimizer.space.search_space import SearchSpace, check_space
+from optimizer.space.check import check_space
+from optimizer.space.search_space import SearchSpace
 from optimizer.storage.database import open_storage, storage_url
 from optimizer.trial import attrs
 
 
 def space_of(config: StudyConfig) -> SearchSpace:
-    """The study's search space; raises ConfigError when a constraint cannot be evaluated."""
+    """The study's search space; raises ConfigError when it cannot be searched."""
     space = SearchSpace(config.space, config.training)
     check_space(space, str(config.study.search_space))
     return space

@@ -30,7 +30,8 @@ def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Counted trials with usable pictures, best first."""
-    trials = [t for t in counted_trials(study) if t.user_attrs.get(attrs.FEASIBLE, True)]
+    # A trial that was completed by hand, on the dashboard, has no checkpoint to be best with.
+    trials = [t for t in counted_trials(study) if t.user_attrs.get(attrs.FEASIBLE, False)]
     return sorted(trials, key=lambda t: t.value or 0.0, reverse=True)
 
 

@@ -118,8 +118,11 @@ class _Loop:
         started = time.monotonic()
         before = self._best()
         outcome = objective(trial)
-        trial.set_user_attr(attrs.SECONDS, round(time.monotonic() - started, 2))
-        self._tell(trial, outcome)
+        try:
+            trial.set_user_attr(attrs.SECONDS, round(time.monotonic() - started, 2))
+            self._tell(trial, outcome)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            logger.warning("trial %d was ended from outside; its result is dropped", trial.number)
         best = self._best()
         improved = best is not None and best.number == trial.number and best != before
         if best is not None and improved:

@@ -103,7 +103,9 @@ def _unet_rate(source: _Source) -> Row:
 
 def _warmup(source: _Source) -> Row:
     steps, total = source.best["lr_warmup_steps"], source.max_train_steps
-    if not total:
+    if not steps:
+        return Row("lr_warmup_steps", steps, steps, "kept", "no warm-up by steps")
+    if not isinstance(total, int) or total < 1:
         reason = "a count of steps means nothing at another length, and that length is not known"
         return Row("lr_warmup_steps", steps, None, "dropped", reason)
     ratio = float(f"{steps / total:.3g}")

@@ -57,7 +57,7 @@ def database(request: pytest.FixtureRequest) -> str | None:
     """A database URL of its own for each test; None is the SQLite file in the study's folder."""
     if request.param == "sqlite":
         return None
-    server = str(request.getfixturevalue("postgres_server"))
+    server = str(request.getfixturevalue("postgres_url"))
     name = f"test_{uuid.uuid4().hex}"
     engine = create_engine(server.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -1,5 +1,7 @@
 """Each way a trial can end, as a state, a class and a sentence."""
 
+import logging
+
 import pytest
 import torch
 
@@ -7,8 +9,10 @@ from optimizer.errors import (
     BadPicturesError,
     DatasetError,
     InfeasibleError,
+    ModelError,
     NonFiniteLossError,
     OptimizerError,
+    TrialError,
 )
 from optimizer.trial.outcome import Outcome, outcome_of
 
@@ -28,6 +32,10 @@ def ending(error: BaseException) -> Outcome:
         (InfeasibleError("a rule"), "refused", "infeasible"),
         (torch.OutOfMemoryError("CUDA out of memory"), "infeasible", "out_of_memory"),
         (KeyboardInterrupt("SIGTERM"), "interrupted", "interrupted"),
+        (SystemExit("asked to"), "interrupted", "interrupted"),
+        (TrialError("of no special kind"), "infeasible", "error"),
+        (MemoryError("host memory"), "failed", "MemoryError"),
+        (RuntimeError("CUDA error: an illegal memory access"), "failed", "RuntimeError"),
         (OptimizerError("the base model changed"), "failed", "OptimizerError"),
         (ValueError("a bug\nwith details"), "failed", "ValueError"),
     ],
@@ -38,9 +46,30 @@ def test_errors_become_outcomes(error: BaseException, state: str, kind: str) -> 
     assert str(error).splitlines()[0] in outcome.reason
 
 
-def test_bad_input_is_not_a_trials_fault() -> None:
-    with pytest.raises(DatasetError):
-        ending(DatasetError("a picture vanished"))
+def test_out_of_memory_says_what_to_lower() -> None:
+    reason = ending(torch.OutOfMemoryError("CUDA out of memory. Tried to\nallocate")).reason
+    assert reason.startswith("CUDA out of memory. Tried to; lower train_batch_size")
+
+
+def test_ctrl_c_is_called_so() -> None:
+    assert ending(KeyboardInterrupt()).reason == "stopped by Ctrl-C"
+    assert ending(KeyboardInterrupt("SIGHUP")).reason == "stopped by SIGHUP"
+
+
+def test_an_error_without_words_is_named_by_its_class() -> None:
+    assert ending(ZeroDivisionError()).reason == "ZeroDivisionError"
+
+
+def test_a_bug_is_logged_with_where_it_happened(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        ending(ValueError("a bug"))
+    assert "in ending" in caplog.text or "in run" in caplog.text
+
+
+@pytest.mark.parametrize("error", [DatasetError("a picture vanished"), ModelError("is damaged")])
+def test_bad_input_is_not_a_trials_fault(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        ending(error)
 
 
 def test_a_value_passes_through() -> None:
