@@ -3,16 +3,18 @@
 # images. Usage: docker/install.sh VENV [EXTRAS]     e.g. docker/install.sh /opt/venv gpu,postgres
 set -eu
 
-if [ -z "${1:-}" ] || [ "$#" -gt 2 ]; then
-    echo "docker/install.sh needs a folder to install into: docker/install.sh VENV [EXTRAS]" >&2
+if [ "$#" -lt 1 ]; then
+    echo "usage: docker/install.sh VENV [EXTRAS]" >&2
     exit 2
 fi
-case $1 in
-    /*) venv=$1 ;;
-    *) venv=$PWD/$1 ;;
-esac
+venv=$1
 extras=${2:-}
 cd "$(dirname "$0")/.."
 
-sh docker/dependencies.sh "$venv" "$extras"
-"$venv/bin/pip" install --quiet -c constraints.txt ".${extras:+[$extras]}"
+python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --upgrade pip
+if [ -n "$extras" ]; then
+    "$venv/bin/pip" install --quiet -c constraints.txt ".[$extras]"
+else
+    "$venv/bin/pip" install --quiet -c constraints.txt .
+fi

@@ -1,13 +1,11 @@
-"""The runner's contract, on SQLite and on PostgreSQL alike.
-
-The objective is a plain function that returns outcomes, which is all that the runner asks of it;
-databases, locks, samplers and files are real.
-"""
+"""The runner's contract, on SQLite and on PostgreSQL alike."""
 
 import json
-import os
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -15,16 +13,63 @@ import pytest
 from optuna.trial import TrialState
 
 from optimizer.config.study import StudyConfig
-from optimizer.errors import ConfigError, StudyError, StudyStoppedError
+from optimizer.errors import StudyError, StudyStoppedError
+from optimizer.space.fit import Fitted
 from optimizer.storage.database import sole_runner
-from optimizer.study import runner
-from optimizer.study.open import open_study
-from optimizer.study.runner import run_study
-from optimizer.study.seeds import waiting_trials
+from optimizer.study.open import open_study, space_of
+from optimizer.study.runner import StudyResult, run_study
 from optimizer.trial.outcome import Outcome, State
 
 Make = Callable[..., StudyConfig]
-Run = Callable[..., Any]
+
+
+class Quiet:
+    """An audience that only remembers."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[int, Outcome, bool]] = []
+
+    def study_opened(self, study: optuna.Study, n_trials: int, seeds: list[Fitted]) -> None:
+        pass
+
+    def trial_began(self, number: int) -> None:
+        pass
+
+    def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
+        self.ended.append((number, outcome, is_best))
+
+
+def run(
+    config: StudyConfig,
+    states: Sequence[State] = (),
+    *,
+    values: Sequence[float] = (),
+    **options: Any,
+) -> tuple[StudyResult, list[dict[str, Any]]]:
+    """Run a study whose trials end as told, completing when nothing is told any more."""
+    tried: list[dict[str, Any]] = []
+    space = space_of(config)
+
+    def objective(trial: optuna.Trial) -> Outcome:
+        settings = space.suggest(trial)
+        searched = settings.model_dump(include=set(config.space.parameters))
+        tried.append(searched)
+        count = len(tried) - 1
+        state: State = states[count] if count < len(states) else "complete"
+        if state != "complete":
+            return Outcome(state, f"made_{state}", "as told")
+        value = values[count] if count < len(values) else 0.5
+        folder = f"trial_{trial.number:04d}/checkpoints/small.safetensors"
+        facts = {
+            "effective_params": searched,
+            "checkpoint": folder,
+            "epoch": 1,
+            "objective_se": 0.1,
+            "max_train_steps": 40,
+        }
+        return Outcome("complete", "complete", value=value, attributes=facts)
+
+    return run_study(config, lambda: objective, Quiet(), **options), tried
 
 
 def states_of(config: StudyConfig) -> list[TrialState]:
@@ -32,228 +77,171 @@ def states_of(config: StudyConfig) -> list[TrialState]:
 
 
 def test_runs_as_many_trials_as_asked_and_then_no_more(
-    make_study: Make, run: Run, database: str | None
+    make_study: Make, database: str | None
 ) -> None:
     config = make_study(storage=database)
-    assert len(run(config).tried) == 3
-    assert len(run(config).tried) == 0
-    assert len(run(config, n_trials=5).tried) == 2
+    assert len(run(config)[1]) == 3
+    assert len(run(config)[1]) == 0
+    assert len(run(config, n_trials=5)[1]) == 2
 
 
-def test_nothing_is_loaded_when_nothing_is_left_to_run(make_study: Make, run: Run) -> None:
-    config = make_study(n_trials=1)
-    seen = run(config)
-
-    def load() -> Callable[[optuna.Trial], Outcome]:
-        raise AssertionError("the base model was loaded")
-
-    result = run_study(config, load, seen)
-    assert (result.new_trials, result.interrupted) == (0, False)
-    assert result.best is not None
-
-
-def test_a_restarted_sampler_does_not_repeat_itself(
-    make_study: Make, run: Run, database: str | None
-) -> None:
+def test_a_restarted_sampler_does_not_repeat_itself(make_study: Make, database: str | None) -> None:
     config = make_study(storage=database)
-    tried = [*run(config).tried, *run(config, n_trials=6).tried]
-    assert len({settings["learning_rate"] for settings in tried}) == 6
+    _, first = run(config)
+    _, second = run(config, n_trials=6)
+    assert not {t["learning_rate"] for t in first} & {t["learning_rate"] for t in second}
 
 
-def test_seeds_come_first_and_only_once(make_study: Make, run: Run, database: str | None) -> None:
+def test_seeds_come_first_and_only_once(make_study: Make, database: str | None) -> None:
     config = make_study(storage=database)
     seeds = [{"learning_rate": rate, "network_dim": 8} for rate in (1e-3, 1e-4)]
-    tried = [
-        *run(config, seeds=seeds, n_trials=1).tried,
-        *run(config, seeds=seeds, n_trials=4).tried,
-    ]
-    rates = [settings["learning_rate"] for settings in tried]
+    _, tried = run(config, seeds=seeds, n_trials=1)
+    _, more = run(config, seeds=seeds, n_trials=4)
+    rates = [t["learning_rate"] for t in [*tried, *more]]
     assert rates[:2] == [1e-3, 1e-4]
     assert len(set(rates)) == len(rates) == 4
 
 
-def test_what_became_of_the_seeds_is_shown(make_study: Make, run: Run) -> None:
-    seen = run(make_study(n_trials=1), seeds=[{"learning_rate": 1.0}, {"network_dim": 8}])
-    assert [fitted.params for fitted in seen.fitted] == [
-        {"learning_rate": 0.01},
-        {"network_dim": 8},
-    ]
-    assert list(seen.fitted[0].notes) == ["learning_rate"]
-    assert seen.tried[0]["learning_rate"] == 0.01
-
-
 def test_a_failed_trial_runs_again_with_its_parameters(
-    make_study: Make, run: Run, database: str | None
+    make_study: Make, database: str | None
 ) -> None:
     config = make_study(storage=database)
-    tried = run(config, ["failed"]).tried
+    _, tried = run(config, ["failed"])
     assert tried[0] == tried[1]
-    assert len(tried) == 4, "the failure did not count"
-    failed, again, *_ = open_study(config).trials
-    assert failed.state is TrialState.FAIL
-    assert (failed.user_attrs["outcome"], failed.user_attrs["reason"]) == ("made_failed", "as told")
-    assert again.user_attrs["retry_of"] == {"trial": 0, "retries": 1}
+    assert states_of(config)[0] is TrialState.FAIL
+    assert len(tried) == 4  # the failure did not count
 
 
-def test_failures_that_are_not_in_a_row_stop_nothing(make_study: Make, run: Run) -> None:
-    states: list[State] = ["failed", "failed", "complete", "failed", "failed", "complete"]
-    tried = run(make_study(n_trials=3), states).tried
-    assert tried[0] == tried[1] == tried[2]
-    assert tried[3] == tried[4] == tried[5] != tried[0]
-    assert len(tried) == 7
+def test_a_trial_is_given_up_after_two_retries(make_study: Make) -> None:
+    config = make_study()
+    with pytest.raises(StudyStoppedError):
+        run(config, ["failed", "failed", "failed"])
+    failed = {trial.params["learning_rate"] for trial in open_study(config).trials}
+    assert len(failed) == 1
+    _, tried = run(config)
+    assert tried[0]["learning_rate"] not in failed
 
 
-def test_three_failures_in_a_row_stop_the_study_and_the_trial_is_given_up(
-    make_study: Make, run: Run, database: str | None
-) -> None:
+def test_three_failures_in_a_row_stop_the_study(make_study: Make, database: str | None) -> None:
     config = make_study(storage=database)
-    with pytest.raises(
-        StudyStoppedError, match=r"3 trials in a row failed, .* made_failed: as told"
-    ):
-        run(config, ["complete", "failed", "failed", "failed"])
-    assert states_of(config) == [TrialState.COMPLETE, *[TrialState.FAIL] * 3]
-    given_up = open_study(config).trials[-1].params["learning_rate"]
-    assert run(config).tried[0]["learning_rate"] != given_up
+    with pytest.raises(StudyStoppedError, match=r"3 trials in a row failed, .* as told"):
+        run(config, ["failed", "failed", "failed"])
+    assert states_of(config).count(TrialState.FAIL) == 3
 
 
 def test_an_interrupted_trial_ends_the_run_and_comes_first_next_time(
-    make_study: Make, run: Run, database: str | None
+    make_study: Make, database: str | None
 ) -> None:
     config = make_study(storage=database)
-    first = run(config, ["complete", "interrupted"])
-    assert first.result.interrupted
-    second = run(config)
-    assert not second.result.interrupted
-    assert second.tried[0] == first.tried[1]
+    result, first = run(config, ["complete", "interrupted"])
+    assert result.interrupted
+    _, second = run(config)
+    assert second[0] == first[1]
     assert states_of(config).count(TrialState.COMPLETE) == 3
 
 
-def test_being_interrupted_uses_up_no_retries(make_study: Make, run: Run) -> None:
-    config = make_study(n_trials=1)
-    tried = [run(config, ["interrupted"]).tried for _ in range(4)]
-    assert all(again == tried[0] for again in [*tried, run(config).tried])
-    assert open_study(config).trials[-1].user_attrs["retry_of"] == {"trial": 3, "retries": 0}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_reach_the_objective_and_are_handed_back_after(
-    number: signal.Signals, make_study: Make, run: Run
-) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt, match=number.name):
-        run(make_study(), meanwhile=lambda trial: os.kill(os.getpid(), number))
-    assert signal.getsignal(number) is before
-
-
-def test_infeasible_trials_count_as_the_worst_and_never_win(make_study: Make, run: Run) -> None:
-    seen = run(make_study(), ["infeasible"], values=[0, 0.1, 0.0])
-    trial = seen.result.study.trials[0]
+def test_infeasible_trials_count_as_the_worst_and_never_win(make_study: Make) -> None:
+    config = make_study()
+    result, _ = run(config, ["infeasible"], values=[0, 0.1, 0.0])
+    trial = result.study.trials[0]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.0)
     assert trial.user_attrs["feasible"] is False
-    assert (trial.user_attrs["outcome"], trial.user_attrs["reason"]) == (
-        "made_infeasible",
-        "as told",
-    )
-    assert seen.result.best.number == 1
+    assert trial.user_attrs["reason"] == "as told"
+    assert result.best is not None
+    assert result.best.number == 1
 
 
-def test_a_study_of_only_infeasible_trials_has_no_best(make_study: Make, run: Run) -> None:
-    config = make_study(n_trials=2)
-    assert run(config, ["infeasible", "infeasible"]).result.best is None
-    assert not (config.folder / "best_params.json").exists()
-
-
-def test_refused_trials_do_not_count_and_are_not_tried_again(
-    make_study: Make, run: Run, database: str | None
-) -> None:
-    config = make_study(storage=database)
-    tried = run(config, ["refused", "refused"]).tried
-    assert len({settings["learning_rate"] for settings in tried}) == 5
+def test_refused_trials_do_not_count(make_study: Make) -> None:
+    config = make_study()
+    _, tried = run(config, ["refused", "refused"])
+    assert len(tried) == 5
     assert states_of(config).count(TrialState.PRUNED) == 2
 
 
-def test_a_space_that_refuses_everything_stops_the_study(
-    make_study: Make, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "MOST_REFUSALS_IN_A_ROW", 4)
-    with pytest.raises(StudyStoppedError, match="refused 4 drawn trials in a row, .*: as told"):
-        run(make_study(), ["refused"] * 3 + ["complete"] + ["refused"] * 4)
-
-
-def test_best_params_are_written_when_the_best_changes(
-    make_study: Make, run: Run, database: str | None
-) -> None:
-    config = make_study(storage=database)
-    seen = run(config, values=[0.4, 0.6, 0.5])
-    assert seen.improved == [True, True, False]
-    best = json.loads((config.folder / "best_params.json").read_text())
-    provenance = best.pop("_study")
-    assert best == seen.tried[1]
-    assert {key: provenance[key] for key in ("study", "family", "trial", "objective")} == {
-        "study": "small",
-        "family": "sdxl",
-        "trial": 1,
-        "objective": 0.6,
-    }
-    assert (provenance["max_train_steps"], provenance["objective_se"]) == (40, 0.1)
-    assert provenance["checkpoint"].endswith("small/trial_0001/checkpoints/small.safetensors")
-
-
-def test_best_params_are_left_alone_when_the_best_stays(make_study: Make, run: Run) -> None:
-    config = make_study(n_trials=1)
-    run(config, values=[0.6])
-    (config.folder / "best_params.json").unlink()
-    assert run(config, values=[0.6, 0.5], n_trials=3).improved == [False, False]
-    assert not (config.folder / "best_params.json").exists()
-    assert run(config, values=[0.7], n_trials=4).improved == [True]
-    assert (config.folder / "best_params.json").exists()
-
-
-def test_the_study_is_written_beside_its_results(make_study: Make, run: Run) -> None:
-    config = make_study(n_trials=1)
-    run(config)
-    assert {"study.toml", "space.toml", "optimizer.db", "best_params.json"} <= {
-        path.name for path in config.folder.iterdir()
-    }
-
-
-def test_a_trial_that_is_ended_from_outside_does_not_end_the_study(
-    make_study: Make, run: Run, database: str | None
-) -> None:
-    """With the dashboard anyone can fail a running trial, and hours of others' work hang on it."""
-    config = make_study(storage=database)
-
-    def end_the_first(trial: optuna.Trial) -> None:
-        if trial.number == 0:
-            open_study(config).tell(0, state=TrialState.FAIL)
-
-    run(config, meanwhile=end_the_first)
-    assert states_of(config) == [TrialState.FAIL, *[TrialState.COMPLETE] * 3]
-
-
-def test_a_trial_that_is_completed_by_hand_is_never_the_best(make_study: Make, run: Run) -> None:
+def test_best_params_are_written_when_the_best_changes(make_study: Make) -> None:
     config = make_study()
-    seen = run(
-        config, meanwhile=lambda t: open_study(config).tell(t.number, 1.0) if not t.number else None
-    )
-    assert states_of(config) == [TrialState.COMPLETE] * 3
-    assert seen.result.best.number == 1
+    run(config, values=[0.4, 0.6, 0.5])
+    best = json.loads((config.folder / "best_params.json").read_text())
+    assert (best["_study"]["trial"], best["_study"]["objective"]) == (1, 0.6)
+    assert best["_study"]["max_train_steps"] == 40
+    assert set(best) == {"learning_rate", "network_dim", "network_alpha", "_study"}
 
 
-def test_a_second_run_of_the_same_study_is_refused(make_study: Make, run: Run) -> None:
+def test_a_second_run_of_the_same_study_is_refused(make_study: Make) -> None:
     config = make_study()
     with sole_runner(config.folder), pytest.raises(StudyError, match="another process is running"):
         run(config)
-    assert len(run(config).tried) == 3
 
 
-def test_bad_input_in_a_trial_ends_the_run_and_lets_go(make_study: Make, run: Run) -> None:
+def test_a_changed_space_is_refused_with_the_difference(
+    make_study: Make, database: str | None
+) -> None:
+    run(make_study(storage=database))
+    space = '[parameters.network_dim]\ntype = "categorical"\nchoices = [4, 8]\n'
+    with pytest.raises(StudyError, match="made with another space") as refused:
+        run(make_study(storage=database, space=space))
+    assert "-    16" in str(refused.value)
+
+
+def test_another_metric_is_refused(make_study: Make) -> None:
     config = make_study()
+    run(config)
+    scoring = config.scoring.model_copy(update={"preset": "style"})
+    with pytest.raises(StudyError, match="made with another scoring"):
+        run(config.model_copy(update={"scoring": scoring}))
 
-    def vanish(trial: optuna.Trial) -> None:
-        raise ConfigError("a picture vanished")
 
-    with pytest.raises(ConfigError, match="a picture vanished"):
-        run(config, meanwhile=vanish)
-    with sole_runner(config.folder):
-        assert waiting_trials(open_study(config)) == 0
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from optimizer.config.study import load_study
+from optimizer.study.lease import Lease
+from optimizer.study.open import open_study, space_of
+config = load_study(Path(sys.argv[1]))
+trial = open_study(config).ask()
+trial.set_user_attr("lease", Lease.mine().as_dict())
+space_of(config).suggest(trial)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_workers_trial_is_found_and_run_again_at_once(
+    make_study: Make, database: str | None
+) -> None:
+    config = make_study(storage=database)
+    ended = subprocess.run([sys.executable, "-c", DYING, config.path], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    lost = open_study(config).trials[0]
+    assert lost.state is TrialState.RUNNING
+    _, tried = run(config)
+    assert tried[0]["learning_rate"] == lost.params["learning_rate"]
+    study = open_study(config)
+    assert study.trials[0].state is TrialState.FAIL
+    assert study.trials[0].user_attrs["outcome"] == "killed"
+    assert states_of(config).count(TrialState.COMPLETE) == 3
+
+
+def test_workers_that_start_together_never_get_the_same_seed(make_study: Make) -> None:
+    """Through the lock around ask: without it SQLite hands one waiting trial to two workers."""
+    from optimizer.storage.database import one_at_a_time
+    from optimizer.study.seeds import enqueue_seeds
+
+    config = make_study()
+    seeds = [{"learning_rate": 1e-4 * (k + 1), "network_dim": 8} for k in range(12)]
+    enqueue_seeds(open_study(config), seeds, space_of(config))
+    barrier, rates = threading.Barrier(4), []
+
+    def work() -> None:
+        study = open_study(config)
+        barrier.wait()
+        for _ in range(3):
+            with one_at_a_time(config.folder):
+                trial = study.ask()
+            rates.append(space_of(config).suggest(trial).learning_rate)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(rates) == len(set(rates)) == 12

@@ -1,11 +1,13 @@
-"""What becomes of each setting between families, and why."""
+"""What becomes of each setting between families, and which files it is read from."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from optimizer.config.training import Hyperparameters
 from optimizer.errors import TransferError
+from optimizer.study.best_params import read_best_params, read_transfer
 from optimizer.study.transfer import Row, transfer
 
 BEST = {
@@ -82,76 +84,39 @@ def test_same_family_keeps_the_dim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim", "target", "action"),
-    [(4, 64, "rescaled"), (64, 64, "kept"), (81, 96, "rescaled"), (256, 128, "rescaled")],
+    "shape",
+    [
+        BEST,
+        {"trial_number": 3, "combined_score": 0.1, "parameters": BEST},
+        {k: v for k, v in BEST.items() if k != "network_alpha"} | {"network_alpha_ratio": 0.5},
+        {
+            "parameters": {k: v for k, v in BEST.items() if k != "network_alpha"}
+            | {"network_alpha_ratio": 0.5}
+        },
+        BEST | {"network_alpha_ratio": 0.5},
+    ],
 )
-def test_dim_goes_to_the_nearest_that_sdxl_takes(dim: int, target: int, action: str) -> None:
-    row = rows({"network_dim": dim})["network_dim"]
-    assert (row.target, row.action) == (target, action)
+def test_every_known_shape_of_best_parameters_is_read(
+    shape: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "best.json"
+    path.write_text(json.dumps(shape))
+    assert read_best_params(path)[0] == BEST
 
 
-def test_alpha_means_nothing_without_its_dim() -> None:
-    row = rows({"learning_rate": 1e-4, "network_alpha": 16.0})["network_alpha"]
-    assert (row.action, row.target) == ("dropped", None)
+def test_wrong_values_are_told_together(tmp_path: Path) -> None:
+    path = tmp_path / "best.json"
+    path.write_text(json.dumps({"learning_rate": "3e-4", "network_dim": 0}))
+    with pytest.raises(TransferError) as refused:
+        read_best_params(path)
+    assert len(refused.value.problems) == 2
+    assert all(str(path) in problem for problem in refused.value.problems)
 
 
-def test_text_encoder_rate_means_nothing_without_the_rate() -> None:
-    row = rows({"network_dim": 64, "text_encoder_lr": 1e-5})["text_encoder_lr"]
-    assert (row.action, row.target) == ("dropped", None)
-
-
-def test_what_does_not_depend_on_the_model_is_kept() -> None:
-    found = rows(BEST | {"noise_offset": 0.05, "min_snr_gamma": 5.0})
-    for name in ("optimizer_type", "lr_scheduler", "noise_offset", "min_snr_gamma"):
-        assert found[name].action == "kept", name
-        assert found[name].target == found[name].source
-
-
-def test_epochs_and_accumulation_stay() -> None:
-    found = rows(BEST)
-    assert (found["max_train_epochs"].target, found["max_train_epochs"].action) == (12, "kept")
-    assert found["gradient_accumulation_steps"].target == 2
-
-
-def test_no_warm_up_by_steps_does_not_undo_one_by_ratio() -> None:
-    best = {"lr_warmup_ratio": 0.1, "lr_warmup_steps": 0}
-    (seed,) = transfer(best, "sdxl", {"max_train_steps": 100}).seeds
-    assert Hyperparameters(**seed).lr_warmup_ratio == 0.1
-
-
-def test_every_row_has_a_reason_and_every_setting_a_row() -> None:
-    best = Hyperparameters(text_encoder_lr=1e-5, clip_skip=2, unet_lr=1e-4).model_dump()
-    found = transfer(best | {"face_score": 1}, "sdxl").rows
-    assert [row.source for row in found] == [*best.values(), 1]
-    assert all(row.reason for row in found)
-
-
-def test_seeds_are_settings_that_can_be_trained() -> None:
-    best = Hyperparameters(text_encoder_lr=1e-5, clip_skip=2, lr_warmup_steps=50).model_dump()
-    carried = transfer(best, "sdxl", {"max_train_steps": 540})
-    assert len({Hyperparameters(**seed).learning_rate for seed in carried.seeds}) == 3
-
-
-def test_without_a_learning_rate_there_is_one_seed() -> None:
-    assert transfer({"network_dim": 96}, "sdxl").seeds == ({"network_dim": 96},)
-
-
-def test_nothing_to_carry_over_is_an_error() -> None:
-    with pytest.raises(TransferError, match="none of the best parameters"):
-        transfer({"face_score": 1, "clip_skip": 2}, "sdxl")
-
-
-def test_carrying_over_again_changes_nothing() -> None:
-    """SDXL's best is carried to another SDXL study as it is."""
-    best = BEST | {"text_encoder_lr": 3e-5}
-    once = transfer(best, "sdxl", {"family": "sd15"}).seeds
-    again = transfer(once[0], "sdxl", {"family": "sdxl"}).seeds
-    assert again == once
-
-
-@pytest.mark.parametrize("family", ["sd15", "sdxl"])
-def test_within_a_family_nothing_is_rescaled(family: Any) -> None:
-    best = BEST | {"clip_skip": 2, "text_encoder_lr": 3e-5}
-    carried = transfer(best, family, {"family": family})
-    assert carried.seeds[0] == best
-    assert "rescaled" not in {row.action for row in carried.rows}
+def test_transfer_file_is_read_back_whole(tmp_path: Path) -> None:
+    carried = transfer(BEST, "sdxl", {"study": "a"})
+    path = tmp_path / "transfer.json"
+    path.write_text(json.dumps(carried.as_dict()))
+    assert read_transfer(path, "sdxl") == carried
+    with pytest.raises(TransferError, match="made for sdxl, but this study is sd15"):
+        read_transfer(path, "sd15")
