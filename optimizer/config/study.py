@@ -1,9 +1,9 @@
 """A study file: what is searched, on which base model and pictures, and how it is scored."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from optimizer.config.base import Frozen, ResolvedPath, load, parse, read_toml
 from optimizer.config.dataset import DatasetConfig, dataset_config_from
@@ -30,6 +30,12 @@ class SearchConfig(Frozen):
     seed: int = 42
     hold_out: Annotated[int, Field(ge=0)] = 4
     """Pictures never trained on, as references for scores; unused with scoring.reference_dir."""
+    keep_checkpoints: Literal["all", "best", "last"] = "best"
+    """Which LoRA files of a trial stay on disk; its best one always does."""
+    keep_count: Annotated[int, Field(ge=1)] = 1
+    """How many of the best or of the last."""
+    names_folders_in_loras: bool = False
+    """Write names of picture folders and their tags into LoRA files, as sd-scripts does."""
 
 
 class ModelConfig(Frozen):
@@ -43,6 +49,18 @@ class ModelConfig(Frozen):
     config: ModelReference | None = None
     """Diffusers folder with the configs of a single file; fetched from the hub when not given."""
     attention: Literal["auto", "sdpa", "xformers"] = "auto"
+    v_parameterization: bool | None = None
+    """Whether the model predicts velocity; what its own scheduler says when not given."""
+    zero_terminal_snr: bool | None = None
+    """Whether its noise schedule ends in pure noise; likewise."""
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.zero_terminal_snr and self.v_parameterization is False:
+            raise ValueError(
+                "zero_terminal_snr needs v_parameterization: noise alone tells nothing of noise"
+            )
+        return self
 
 
 class _StudyFile(Frozen):

@@ -16,6 +16,7 @@ from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
 from optimizer.trial.record import TrialFolder
+from optimizer.trial.retention import forget_checkpoints
 from optimizer.trial.scored import ScoredCheckpoint, score_checkpoint, scored_before
 from optimizer.trial.workbench import Workbench
 
@@ -63,10 +64,9 @@ class Objective:
         )
         self.bench.check_base_unchanged()
         folder.forget_state()
-        usable = [s for s in scored if s.scores.health.ok]
-        if not usable:
+        best = max(scored, key=lambda s: s.rank)
+        if not best.scores.health.ok:
             raise BadPicturesError(scored[-1].scores.health.sentence())
-        best = max(usable, key=lambda s: s.scores.objective)
         attributes = self._attributes(settings, best, result, folder)
         return Outcome("complete", "complete", value=best.scores.objective, attributes=attributes)
 
@@ -78,7 +78,9 @@ class Objective:
         if earlier is None:
             return []
         folder.take_over(earlier["trial"])
-        scored = scored_before(folder, settings)
+        state = self.bench.trainer.stopped_at(settings, folder.state)
+        folder.keep_steps(state.global_step if state else 0)
+        scored = scored_before(folder, state) if state else []
         for one in scored:
             trial.report(one.scores.objective, one.checkpoint.epoch)
         return scored
@@ -89,6 +91,7 @@ class Objective:
         def report(checkpoint: Checkpoint) -> bool:
             scored.append(score_checkpoint(self.bench, checkpoint, folder))
             folder.write("scores.json", {"checkpoints": [s.as_dict() for s in scored]})
+            forget_checkpoints(scored, self.config.study)
             trial.report(scored[-1].scores.objective, checkpoint.epoch)
             self.audience.scored(scored[-1])
             return True

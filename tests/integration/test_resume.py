@@ -58,7 +58,7 @@ def train(
 
 
 def facts(steps: list[Step]) -> dict[int, tuple[float, float, float]]:
-    return {s.global_step: (s.loss, s.learning_rate, s.grad_norm) for s in steps}
+    return {s.global_step: (s.loss, dict(s.learning_rates), s.grad_norm) for s in steps}
 
 
 @pytest.mark.parametrize("optimizer_type", ["AdamW", "AdamW8bit", "Lion8bit", "Adafactor"])
