@@ -96,16 +96,31 @@ def learning_rates(torch_optimizer: torch.optim.Optimizer) -> dict[str, float]:
 
 @contextmanager
 def averaged(torch_optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """The weights that are worth drawing with: only AdamWScheduleFree trains others."""
+    """The weights that are worth drawing with: only AdamWScheduleFree trains others.
+
+    Its own way back from the average rounds, so the trained weights are kept aside.
+    """
+    if not hasattr(_inner(torch_optimizer), "eval"):
+        yield
+        return
+    parameters = [p for group in torch_optimizer.param_groups for p in group["params"]]
+    trained = [parameter.detach().clone() for parameter in parameters]
     set_averaged(torch_optimizer, True)
     try:
         yield
     finally:
         set_averaged(torch_optimizer, False)
+        for parameter, kept in zip(parameters, trained, strict=True):
+            parameter.data.copy_(kept)
 
 
 def set_averaged(torch_optimizer: torch.optim.Optimizer, wanted: bool) -> None:
     """Schedule-free optimizers keep two sets of weights and must be told which is in use."""
-    switch = getattr(torch_optimizer, "eval" if wanted else "train", None)
+    switch = getattr(_inner(torch_optimizer), "eval" if wanted else "train", None)
     if switch is not None:
         switch()
+
+
+def _inner(torch_optimizer: torch.optim.Optimizer) -> Any:
+    """accelerate's wrapper has both switches for every optimizer."""
+    return getattr(torch_optimizer, "optimizer", torch_optimizer)

@@ -18,6 +18,7 @@ from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import trained_adapters
 from optimizer.training.lora_file import lora_file, write_lora
 from optimizer.training.lora_metadata import lora_metadata
+from optimizer.training.lora_size import lora_bytes
 from optimizer.training.prepared import PreparedData
 from optimizer.training.results import Checkpoint
 from optimizer.training.trainer import Trainer
@@ -112,14 +113,17 @@ def test_what_was_trained_is_what_loads(
     tmp_path: Path,
 ) -> None:
     model, path = models[family], tmp_path / "mivo.safetensors"
-    expected = trained(prepared(family), tmp_path, settings(save_format=file_format, **KINDS[kind]))
+    chosen = settings(save_format=file_format, **KINDS[kind])
+    expected = trained(prepared(family), tmp_path, chosen)
     bare = predict(model)
     with applied_lora(model, path):
         ours = predict(model)
     assert torch.equal(ours, expected)
     assert not torch.equal(ours, bare)
     assert torch.equal(predict(model), bare)
-    assert read_header(path).family == family
+    found = read_header(path)
+    assert found.family == family
+    assert lora_bytes(model, chosen, found.metadata) == path.stat().st_size
 
 
 @pytest.mark.parametrize(("family", "file_format", "kind"), [c for c in CASES if in_diffusers(*c)])
