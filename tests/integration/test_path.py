@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from optimizer.cli.main import main
 from optimizer.demo.layout import lay_out
@@ -63,8 +64,25 @@ def test_sd15_study(command: Command, project: Path) -> None:
     result = json.loads((folder / "trial_0000" / "result.json").read_text())
     assert result["outcome"] == "complete"
     assert result["versions"]["torch"]
-    assert (folder / "trial_0001" / "checkpoints" / "demo_sd15.safetensors").is_file()
+    # Of four checkpoints the best one stays, all were scored.
+    kept = [path.name for path in (folder / "trial_0000" / "checkpoints").iterdir()]
+    scored = json.loads((folder / "trial_0000" / "scores.json").read_text())["checkpoints"]
+    best = max(scored, key=lambda one: one["objective"])
+    assert len(scored) > 1
+    assert kept == [best["file"]]
     assert len(list((folder / "trial_0000" / "samples").glob("*/*.png"))) >= 8
+
+
+def test_tensorboard_shows_each_trial(project: Path) -> None:
+    events = EventAccumulator(str(run_folder(project, "sd15") / "trial_0000" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"loss/current", "loss/average", "lr/unet", "norm/avg_grad_norm"} <= set(tags["scalars"])
+    assert {"score/objective", "score/clip_i", "score/clip_t"} <= set(tags["scalars"])
+    assert "samples/000" in tags["images"]
+    lines = (run_folder(project, "sd15") / "trial_0000" / "metrics.jsonl").read_text().splitlines()
+    losses = [scalar.value for scalar in events.Scalars("loss/current")]
+    assert losses == pytest.approx([json.loads(line)["loss"] for line in lines], rel=1e-6)
 
 
 def test_best_params_hold_settings_and_where_they_come_from(project: Path) -> None:
