@@ -26,7 +26,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("demo_sd15", "demo_sdxl"):
         path = folder / "studies" / f"{name}.toml"
         text = path.read_text().replace("num_inference_steps = 12", "num_inference_steps = 4")
-        path.write_text(text.replace("num_images_per_prompt = 2", "num_images_per_prompt = 1"))
+        text = text.replace("num_images_per_prompt = 2", "num_images_per_prompt = 1")
+        if name == "demo_sdxl":  # which then holds pictures out itself
+            text = text.replace('reference_dir = "../data/demo/references"\n', "")
+        path.write_text(text)
     return folder
 
 
@@ -137,6 +140,9 @@ def test_sdxl_study_begins_with_the_seeds(command: Command, project: Path) -> No
     wanted = [min(max(seed["learning_rate"], 1e-4), 3e-2) for seed in seeds]
     assert tried[:2] == pytest.approx(wanted[:2], rel=1e-5)
     assert sum("seed_id" in t.user_attrs for t in trials) == len(set(wanted))
+    scored = json.loads((folder / "trial_0000" / "scores.json").read_text())["checkpoints"]
+    assert all(len(one["validation_losses"]) == 5 for one in scored)
+    assert trials[0].user_attrs["validation_loss"] in [one["validation_loss"] for one in scored]
 
 
 def test_final_run_names_files_as_sd_scripts(command: Command, project: Path) -> None:
