@@ -68,6 +68,13 @@ class ScoringConfig(Frozen):
     reference_dir: ResolvedPath | None = None
     """Pictures of the subject that are not trained on; held out of the dataset when not given."""
 
+    dino_model: ModelReference | None = None
+    """DINOv2, a folder or a hub id: adds `dino_i`, which sees the subject better than CLIP."""
+    pick_score_model: ModelReference | None = None
+    """PickScore, a folder or a hub id: adds `pick_score`, what people would pick."""
+    aesthetic_head: ResolvedPath | None = None
+    """LAION's aesthetic head as .safetensors, for clip_model ViT-L/14: adds `aesthetic`."""
+
     num_images_per_prompt: Count = 4
     num_inference_steps: Count = 30
     guidance_scale: Annotated[float, Field(ge=0)] = 7.0

@@ -13,8 +13,12 @@ from optimizer.config.scoring import ScoringConfig
 from optimizer.files import write_json
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
+from optimizer.scoring.metric import Metric
 from optimizer.scoring.objective import Anchors
 from optimizer.scoring.prompts import PromptSet
+
+_FORMAT = 2
+"""Raised when an anchor is computed in another way."""
 
 _DRAWING = {
     "num_inference_steps",
@@ -34,13 +38,15 @@ def anchors_key(
     config: ScoringConfig,
     prompts: PromptSet,
     references: Sequence[Image.Image],
+    extras: Sequence[Metric],
 ) -> str:
     """A digest of everything that anchors depend on, contents and not names."""
     facts = {
-        "version": __version__,
+        "version": [__version__, _FORMAT],
         "model": [model.family, model.loaded_weights, model.device.type, str(model.dtype)],
         "scheduler": dict(model.pipeline.scheduler.config),
         "encoder": encoder.identity,
+        "extras": {metric.name: metric.identity for metric in extras},
         "drawing": config.model_dump(mode="json", include=_DRAWING),
         "plan": [[p.prompt, p.judged, p.seed] for p in (*prompts.subject, *prompts.preservation)],
         "references": [_digest(image) for image in references],

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from optimizer.config.scoring import Preset
 from optimizer.errors import DatasetError
 from optimizer.scoring.bootstrap import resampled_means
-from optimizer.scoring.encoders import Array
 from optimizer.scoring.health import Health
+from optimizer.scoring.pretrained import Array
 
 PARTS = ("subject", "prompt", "preservation")
 PRESETS: dict[Preset, dict[str, float]] = {
@@ -22,6 +22,8 @@ PRESETS: dict[Preset, dict[str, float]] = {
 }
 _SMALLEST = 1e-3
 """Cosines may be negative; a base below this would turn a ratio's sign."""
+_KNEE = 0.9
+"""Share of the way from base to ceiling from where on more counts less, but always something."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,16 @@ class Anchors:
     base: Mapping[str, Array]
     clip_i_ceiling: float
 
-    def check(self) -> None:
-        """Raises DatasetError when the references show nothing that the base lacks."""
+    def check(self, alike: float) -> None:
+        """Raises DatasetError when the references show nothing that the base lacks.
+
+        alike: mean CLIP-I of the references with each other.
+        """
         base = float(self.base["clip_i"].mean())
-        if self.clip_i_ceiling <= base:
+        if alike <= base:
             raise DatasetError(
                 "the reference pictures do not differ from what the base model draws by itself: "
-                f"they are no more alike to each other (CLIP-I {self.clip_i_ceiling:.3f}) than to "
+                f"they are no more alike to each other (CLIP-I {alike:.3f}) than to "
                 f"its pictures ({base:.3f}), so the judge cannot see the subject. Use clearer or "
                 "more uniform reference pictures, or a larger clip_model"
             )
@@ -119,10 +124,14 @@ def score(
 def normalised(
     means: Mapping[str, Any], base: Mapping[str, Any], anchors: Anchors
 ) -> dict[str, Any]:
-    """Parts in [0, 1]: subject between base and ceiling, the others as a share of the base's."""
+    """Parts in [0, 1]: subject between base and ceiling, the others as a share of the base's.
+
+    A LoRA may exceed the ceiling, as its pictures are more typical of the references than real
+    ones. It is not cut off there, which would make good trials equal, but bent.
+    """
     span = np.maximum(anchors.clip_i_ceiling - base["clip_i"], _SMALLEST)
     return {
-        "subject": np.clip((means["clip_i"] - base["clip_i"]) / span, 0, 1),
+        "subject": _bent((means["clip_i"] - base["clip_i"]) / span),
         "prompt": _share(means["clip_t"], base["clip_t"]),
         "preservation": _share(means["preservation"], base["preservation"]),
     }
@@ -133,6 +142,13 @@ def weighted_geometric_mean(parts: Mapping[str, Any], preset: Preset) -> Any:
     exponents = PRESETS[preset]
     product = np.prod([np.power(parts[name], exponents[name]) for name in PARTS], axis=0)
     return product ** (1 / sum(exponents.values()))
+
+
+def _bent(share: Any) -> Any:
+    """The share itself up to the knee, then ever closer to 1; increasing everywhere above 0."""
+    rest = 1 - _KNEE
+    above = 1 - rest * np.exp(-(np.maximum(share, _KNEE) - _KNEE) / rest)
+    return np.where(share > _KNEE, above, np.maximum(share, 0))
 
 
 def _share(mean: Any, base: Any) -> Any:

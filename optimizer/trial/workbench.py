@@ -18,6 +18,7 @@ from optimizer.errors import DatasetError, OptimizerError
 from optimizer.models.loading import best_device, check_reference, load_model
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
+from optimizer.scoring.extras import extra_metrics
 from optimizer.scoring.prompts import plan_pictures
 from optimizer.scoring.scorer import Scorer
 from optimizer.training.prepared import PreparedData
@@ -96,7 +97,8 @@ def open_scorer(config: StudyConfig) -> Scorer:
     encoder = ClipEncoder(config.scoring.clip_model, device)
     model = load_model(config.model, device)
     cache = _cache() / "scores"
-    return Scorer(model, encoder, config.scoring, prompts, references, training, cache)
+    extras = extra_metrics(config.scoring, encoder, references)
+    return Scorer(model, encoder, config.scoring, prompts, references, training, cache, extras)
 
 
 def _cache() -> Path:
