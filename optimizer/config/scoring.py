@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 
@@ -11,6 +11,8 @@ from optimizer.config.references import ModelReference
 
 Preset = Literal["balanced", "character", "style", "prompt"]
 Sampler = Literal["model", "ddim", "euler", "euler_a", "dpmsolver++"]
+ShippedPrompts = Literal["dreambooth_live", "dreambooth_object"]
+"""Lists that come with this package: 25 prompts each, for what lives and for things."""
 Count = Annotated[int, Field(ge=1)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -41,14 +43,18 @@ def _check_prompts(prompts: tuple[str, ...]) -> tuple[str, ...]:
     return prompts
 
 
-def _list_or_file(value: object) -> str:
+def _kind_of_prompts(value: object) -> str:
+    if isinstance(value, str) and value in get_args(ShippedPrompts):
+        return "shipped"
     return "file" if isinstance(value, str | Path) else "list"
 
 
 Prompts = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_prompts)]
 PromptSource = Annotated[
-    Annotated[Prompts, Tag("list")] | Annotated[ResolvedPath, Tag("file")],
-    Discriminator(_list_or_file),
+    Annotated[Prompts, Tag("list")]
+    | Annotated[ShippedPrompts, Tag("shipped")]
+    | Annotated[ResolvedPath, Tag("file")],
+    Discriminator(_kind_of_prompts),
 ]
 
 
@@ -62,7 +68,7 @@ class ScoringConfig(Frozen):
     class_word: Word
     """What the subject is, which the judge reads instead of the trigger; `{class}` in prompts."""
     prompts: PromptSource
-    """The prompts, or a file of them: text (one a line), TOML or JSON."""
+    """The prompts, a file of them (text, one a line; TOML or JSON), or a list that ships."""
     preservation_prompts: Prompts | None = None
     """Prompts that the LoRA should leave alone; `prompts` without the trigger when not given."""
     reference_dir: ResolvedPath | None = None

@@ -10,6 +10,8 @@ from optimizer.config.scoring import ScoringConfig
 from optimizer.errors import ConfigError
 from optimizer.scoring.prompt_files import read_prompts
 
+_SHIPPED = Path(__file__).parent / "prompt_lists"
+
 
 @dataclass(frozen=True)
 class PlannedPicture:
@@ -37,9 +39,7 @@ def plan_pictures(config: ScoringConfig, source: str) -> PromptSet:
     Raises:
         ConfigError: a prompts file that cannot be used, or a preservation prompt with the trigger.
     """
-    given = config.prompts
-    prompts = read_prompts(given) if isinstance(given, Path) else given
-    drawn = [_filled(prompt, config) for prompt in prompts]
+    drawn = [_filled(prompt, config) for prompt in _templates(config.prompts)]
     judged = [without_trigger(prompt, config.trigger, config.class_word) for prompt in drawn]
     plain = judged if config.preservation_prompts is None else _plain(config, source)
     return PromptSet(
@@ -62,6 +62,13 @@ def without_trigger(prompt: str, trigger: str, class_word: str) -> str:
     name, kind = re.escape(trigger), re.escape(class_word)
     together = rf"{name}[\s,]+{kind}|{kind}[\s,]+{name}|{name}"
     return re.sub(rf"(?<!\w)(?:{together})(?!\w)", lambda _: class_word, prompt, flags=re.I)
+
+
+def _templates(given: tuple[str, ...] | str | Path) -> Sequence[str]:
+    """A string is the name of a list that ships."""
+    if isinstance(given, str):
+        given = _SHIPPED / f"{given}.txt"
+    return read_prompts(given) if isinstance(given, Path) else given
 
 
 def _filled(prompt: str, config: ScoringConfig) -> str:
