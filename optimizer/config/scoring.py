@@ -58,6 +58,18 @@ PromptSource = Annotated[
 ]
 
 
+class FinalsConfig(Frozen):
+    """The best checkpoints of a search are scored again: a winner of a noisy race is partly lucky.
+
+    Not part of what makes trials comparable: it may be changed at any time.
+    """
+
+    top: Annotated[int, Field(ge=0)] = 3
+    """Checkpoints that take part; 0 for no finals."""
+    times: Annotated[int, Field(ge=4)] = 4
+    """Pictures a prompt, as a multiple of num_images_per_prompt."""
+
+
 class ScoringConfig(Frozen):
     """Prompts, drawing settings and the judge."""
 
@@ -97,3 +109,4 @@ class ScoringConfig(Frozen):
     seed: int = 0
     preset: Preset = "balanced"
     """What the objective stresses: see scoring/objective.py."""
+    finals: FinalsConfig = FinalsConfig()

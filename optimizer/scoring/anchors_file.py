@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from optimizer import __version__
@@ -60,9 +59,7 @@ def read_anchors(folder: Path | None, key: str) -> Anchors | None:
     if folder is None:
         return None
     try:
-        data = json.loads(_path(folder, key).read_bytes())
-        base = {name: np.array(values, dtype=np.float32) for name, values in data["base"].items()}
-        return Anchors(base, float(data["clip_i_ceiling"]))
+        return Anchors.from_dict(json.loads(_path(folder, key).read_bytes()))
     except (FileNotFoundError, ValueError, KeyError):
         return None  # a damaged cache is no cache
 
@@ -70,8 +67,7 @@ def read_anchors(folder: Path | None, key: str) -> Anchors | None:
 def write_anchors(folder: Path | None, key: str, anchors: Anchors) -> None:
     """Keep anchors; nothing happens without a folder."""
     if folder is not None:
-        base = {name: values.tolist() for name, values in anchors.base.items()}
-        write_json(_path(folder, key), {"base": base, "clip_i_ceiling": anchors.clip_i_ceiling})
+        write_json(_path(folder, key), anchors.as_dict())
 
 
 def _path(folder: Path, key: str) -> Path:

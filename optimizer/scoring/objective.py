@@ -45,6 +45,17 @@ class Anchors:
     base: Mapping[str, Array]
     clip_i_ceiling: float
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        base = {name: values.tolist() for name, values in self.base.items()}
+        return {"base": base, "clip_i_ceiling": self.clip_i_ceiling}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Anchors":
+        """The reverse."""
+        base = {name: np.array(values, dtype=np.float32) for name, values in data["base"].items()}
+        return cls(base, float(data["clip_i_ceiling"]))
+
     def check(self, alike: float) -> None:
         """Raises DatasetError when the references show nothing that the base lacks.
 
@@ -65,7 +76,8 @@ class Scores:
     """Everything a checkpoint's pictures are worth.
 
     parts: raw metrics, and those of the objective in [0, 1]: `subject`, `prompt` and
-    `preservation_share`. counts: pictures behind the numbers.
+    `preservation_share`. counts: pictures behind the numbers. per_picture: raw metrics of every
+    picture, prompt by prompt, from which another preset's scores follow without drawing.
     """
 
     objective: float
@@ -73,6 +85,7 @@ class Scores:
     parts: dict[str, Part]
     health: Health
     counts: dict[str, int]
+    per_picture: dict[str, list[float]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -83,7 +96,14 @@ class Scores:
         """The reverse; other keys are passed over."""
         parts = {name: Part(**part) for name, part in data["parts"].items()}
         health = Health.from_dict(data["health"])
-        return cls(data["objective"], data["objective_se"], parts, health, dict(data["counts"]))
+        return cls(
+            data["objective"],
+            data["objective_se"],
+            parts,
+            health,
+            dict(data["counts"]),
+            dict(data["per_picture"]),
+        )
 
 
 def score(
@@ -118,7 +138,9 @@ def score(
         "pictures_per_prompt": per_prompt,
     }
     objective = _part(weighted_geometric_mean(normal, preset), objectives)
-    return Scores(objective.value, objective.standard_error, parts, health, counts), objectives
+    raw = {name: [float(value) for value in values] for name, values in per_picture.items()}
+    scores = Scores(objective.value, objective.standard_error, parts, health, counts, raw)
+    return scores, objectives
 
 
 def normalised(

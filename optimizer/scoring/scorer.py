@@ -1,6 +1,7 @@
 """From a LoRA on a model to its scores."""
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from optimizer.scoring.health import health_of
 from optimizer.scoring.metric import Metric
 from optimizer.scoring.objective import Anchors, Part, Scores, score
 from optimizer.scoring.pretrained import Array
-from optimizer.scoring.prompts import PlannedPicture, PromptSet
+from optimizer.scoring.prompts import PlannedPicture, PromptSet, picture_seed, plan_pictures
 from optimizer.scoring.vae import rebuilt
 
 
@@ -122,6 +123,23 @@ class Scorer:
         """Draw and judge with the LoRA that is active now."""
         anchors = self.anchors
         return self._scored(self._measure(), anchors)
+
+    def redrawn(self, times: int) -> "Scorer":
+        """The same prompts with fresh seeds and `times` as many pictures; nothing is loaded anew.
+
+        Fresh seeds, as the search's own ones have favoured what won on them.
+        """
+        other = copy(self)
+        for kept in ("anchors", "baseline", "_base"):
+            other.__dict__.pop(kept, None)
+        other.config = self.config.model_copy(
+            update={
+                "num_images_per_prompt": times * self.config.num_images_per_prompt,
+                "seed": picture_seed(self.config.seed, "finals", 0, 0),
+            }
+        )
+        other.prompts = plan_pictures(other.config, "the study's prompts")
+        return other
 
     @cached_property
     def _base(self) -> _Measured:

@@ -15,6 +15,7 @@ from optimizer.data.pixels import on_white
 from optimizer.data.records import Record, picture_paths, scan
 from optimizer.data.split import hold_out, hold_out_validation
 from optimizer.errors import DatasetError, OptimizerError
+from optimizer.files import write_json
 from optimizer.models.loading import best_device, check_reference, load_model
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
@@ -79,7 +80,7 @@ def open_workbench(config: StudyConfig) -> Workbench:
     data.encode_all()
     _say_long_captions(config, model, train)
     # Drawn now, while nothing is on the model yet.
-    _ = scorer.anchors
+    write_json(config.folder / "anchors.json", scorer.anchors.as_dict())
     return Workbench(config, model, data, Trainer(model, data), scorer)
 
 

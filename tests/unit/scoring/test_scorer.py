@@ -173,6 +173,22 @@ def test_a_damaged_cache_is_drawn_anew(
     assert file.read_bytes() == whole
 
 
+def test_redrawn_has_fresh_seeds_and_more_pictures(
+    sd15: PipelineModel, make_scorer: MakeScorer
+) -> None:
+    scorer = make_scorer(sd15)
+    few = scorer.baseline
+    again = scorer.redrawn(4)
+    many = again.baseline
+    assert len(many.pictures) == 4 * len(few.pictures)
+    assert [p.judged for p in many.pictures[::8]] == [p.judged for p in few.pictures[::2]]
+    assert not {p.seed for p in many.pictures} & {p.seed for p in few.pictures}
+    assert many.scores.objective == 0, "measured against a base of its own"
+    assert len(again.anchors.base["clip_t"]) == 16
+    assert len(scorer.anchors.base["clip_t"]) == 4, "the search's own scorer is as it was"
+    assert [p.seed for p in scorer.redrawn(4).baseline.pictures] == [p.seed for p in many.pictures]
+
+
 def test_no_references(
     sd15: PipelineModel, encoder: ClipEncoder, settings: Settings, paint: Paint
 ) -> None:
