@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from optimizer.errors import ModelError
+from optimizer.scoring.array import Array
 from optimizer.scoring.encoders import ClipEncoder
-from optimizer.scoring.pretrained import Array
 
 _HELP = (
     "Give aesthetic_head LAION's sac+logos+ava1-l14-linearMSE.pth from "

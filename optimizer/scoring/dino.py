@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from optimizer.scoring.array import Array
 from optimizer.scoring.metrics import clip_i
 from optimizer.scoring.pretrained import (
-    Array,
     Wanted,
     batches,
     identity_of,

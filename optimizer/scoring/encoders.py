@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from optimizer.errors import ModelError
+from optimizer.scoring.array import Array
 from optimizer.scoring.pretrained import (
-    Array,
     Wanted,
     batches,
     identity_of,

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from optimizer.scoring.pretrained import Array
+from optimizer.scoring.array import Array
 
 
 class Metric(Protocol):

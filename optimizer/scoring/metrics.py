@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optimizer.scoring.pretrained import Array
+from optimizer.scoring.array import Array
 
 FEWEST_FOR_CMMD = 64
 """Below this many pictures the noise of CMMD is larger than what good LoRAs differ by."""

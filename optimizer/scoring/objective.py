@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from optimizer.config.scoring import Preset
 from optimizer.errors import DatasetError
+from optimizer.scoring.array import Array
 from optimizer.scoring.bootstrap import resampled_means
 from optimizer.scoring.health import Health
-from optimizer.scoring.pretrained import Array
 
 PARTS = ("subject", "prompt", "preservation")
 PRESETS: dict[Preset, dict[str, float]] = {

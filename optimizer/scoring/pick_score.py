@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from optimizer.scoring.array import Array
 from optimizer.scoring.encoders import ClipEncoder
 from optimizer.scoring.metrics import clip_t
-from optimizer.scoring.pretrained import Array, Wanted
+from optimizer.scoring.pretrained import Wanted
 
 PICK_SCORE = Wanted(
     key="pick_score_model",

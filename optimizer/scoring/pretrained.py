@@ -7,16 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
 from optimizer.errors import ModelError
 from optimizer.logs import hide_loading_bars
+from optimizer.scoring.array import Array
 
-Array = NDArray[np.float32]
 T = TypeVar("T")
 
 BATCH = 32

@@ -15,12 +15,12 @@ from optimizer.errors import DatasetError
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring import metrics
 from optimizer.scoring.anchors_file import anchors_key, read_anchors, write_anchors
+from optimizer.scoring.array import Array
 from optimizer.scoring.encoders import ClipEncoder
 from optimizer.scoring.generate import draw
 from optimizer.scoring.health import health_of
 from optimizer.scoring.metric import Metric
 from optimizer.scoring.objective import Anchors, Part, Scores, score
-from optimizer.scoring.pretrained import Array
 from optimizer.scoring.prompts import PlannedPicture, PromptSet, picture_seed, plan_pictures
 from optimizer.scoring.vae import rebuilt
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optimizer.scoring import metrics
-from optimizer.scoring.pretrained import Array
+from optimizer.scoring.array import Array
 
 
 def vectors(*rows: list[float]) -> Array:

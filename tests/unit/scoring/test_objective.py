@@ -9,10 +9,10 @@ import pytest
 from optimizer.config.scoring import Preset
 from optimizer.errors import DatasetError
 from optimizer.scoring import bootstrap
+from optimizer.scoring.array import Array
 from optimizer.scoring.bootstrap import resampled_means
 from optimizer.scoring.health import Health
 from optimizer.scoring.objective import Anchors, Scores, score, weighted_geometric_mean
-from optimizer.scoring.pretrained import Array
 
 HEALTH = Health(8, 0, 0, 0)
 
