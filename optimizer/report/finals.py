@@ -50,7 +50,7 @@ def run_finals(config: StudyConfig) -> None:
 def _asked(config: StudyConfig, found: list[Entry]) -> dict[str, Any]:
     return {
         "checkpoints": [entry.sha256 for entry in found],
-        "scoring": config.scoring.model_dump(mode="json"),
+        "scoring": config.scoring.model_dump(mode="json", include={"finals", "preset"}),
     }
 
 

@@ -25,18 +25,17 @@ def rescore_with_view(config: StudyConfig, preset: Preset, name: str | None) -> 
 def _print(
     config: StudyConfig, new: StudyConfig, before: optuna.Study, after: optuna.Study
 ) -> None:
-    """Trials in their new order; both studies list the same settings."""
+    """Trials in their new order."""
     presets = (config.scoring.preset, new.scoring.preset)
     table = Table("trial", *presets, "rank before", "rank now", "epoch", title=new.name)
-    old = {str(t.user_attrs[attrs.EFFECTIVE]): n for n, t in enumerate(feasible_trials(before), 1)}
-    values = {str(t.user_attrs[attrs.EFFECTIVE]): t.value for t in feasible_trials(before)}
+    old = {t.number: (rank, t.value) for rank, t in enumerate(feasible_trials(before), start=1)}
     for rank, trial in enumerate(feasible_trials(after), start=1):
-        key = str(trial.user_attrs[attrs.EFFECTIVE])
+        old_rank, old_value = old[trial.user_attrs[attrs.RESCORED_FROM]]
         table.add_row(
             str(trial.number),
-            f"{values[key]:.3f}",
+            f"{old_value:.3f}",
             f"{trial.value:.3f}",
-            str(old[key]),
+            str(old_rank),
             str(rank),
             str(trial.user_attrs[attrs.EPOCH]),
         )

@@ -82,7 +82,9 @@ class Finals:
         )
         said += ")" if margin.is_clear else ": within noise)"
         rank = next(f.rank for f in self.finalists if f.search_rank == 1)
-        return said + ("; the search agrees" if rank == 1 else f"; the search's best came {rank}.")
+        return said + (
+            "; the search agrees" if rank == 1 else f"; the search's best comes number {rank}"
+        )
 
 
 def hold(found: Sequence[Entry], score: Callable[[Entry], Scored]) -> Finals:

@@ -9,10 +9,12 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from optimizer.config.resolved import write_resolved
+from optimizer.config.base import parse
+from optimizer.config.resolved import RESOLVED, write_resolved
 from optimizer.config.scoring import Preset
-from optimizer.config.study import StudyConfig
+from optimizer.config.study import SearchConfig, StudyConfig, load_study
 from optimizer.errors import StudyError
+from optimizer.files import write_json
 from optimizer.scoring.objective import Anchors, Scores, score
 from optimizer.study.announce import write_best
 from optimizer.study.open import load_existing, open_study
@@ -20,9 +22,12 @@ from optimizer.study.results import best_trial
 from optimizer.trial import attrs
 from optimizer.trial.record import TrialFolder
 
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
 
 def renamed(config: StudyConfig, name: str, preset: Preset) -> StudyConfig:
-    """The configuration of the new study."""
+    """The configuration of the new study; raises ConfigError for a name that cannot be one."""
+    parse(SearchConfig, dict(config.study) | {"name": name}, config.path)
     return config.model_copy(
         update={
             "study": config.study.model_copy(update={"name": name}),
@@ -43,12 +48,13 @@ def rescore(config: StudyConfig, new: StudyConfig) -> optuna.Study:
     anchors = _anchors(config)
     if new.folder.exists():
         raise StudyError(f"{new.folder} is there already; give another name with --name")
+    write_resolved(new)
+    # With the paths that `optimizer run` will find there when the new study goes on.
+    new = load_study(new.folder / RESOLVED)
+    write_json(new.folder / "anchors.json", anchors.as_dict())
     study = open_study(new)
     study.set_user_attr(attrs.RESCORED_FROM, config.name)
-    write_resolved(new)
-    for trial in source.get_trials(
-        states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    ):
+    for trial in source.get_trials(states=_FINISHED):
         if trial.user_attrs.get(attrs.FEASIBLE, False) and trial.state == TrialState.COMPLETE:
             number = len(study.get_trials(deepcopy=False))
             study.add_trial(_rescored(trial, config, new, number, anchors))
@@ -74,15 +80,15 @@ def _rescored(
 ) -> FrozenTrial:
     """A trial with its checkpoints scored anew, the best of which may be another one."""
     old, folder = TrialFolder(config.folder, trial.number), TrialFolder(new.folder, number)
-    told = [
-        _under(one, new.scoring.preset, anchors) for one in old.read("scores.json")["checkpoints"]
-    ]
+    scored = old.read("scores.json")["checkpoints"]
+    told = [_under(one, new.scoring.preset, anchors) for one in scored]
     usable = [one for one in told if Scores.from_dict(one).health.ok]
     best = max(usable, key=lambda one: float(one["objective"]))
     folder.write("params.json", old.read("params.json"))
     folder.write("scores.json", {"checkpoints": told})
     file = config.folder / Path(trial.user_attrs[attrs.CHECKPOINT]).parent / best["file"]
     facts: dict[str, Any] = {
+        attrs.RESCORED_FROM: trial.number,
         attrs.CHECKPOINT: Path(os.path.relpath(file, new.folder)).as_posix(),
         attrs.EPOCH: best["epoch"],
         attrs.STANDARD_ERROR: best["objective_se"],
