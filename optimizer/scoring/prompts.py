@@ -47,6 +47,30 @@ def plan_pictures(config: ScoringConfig, source: str) -> PromptSet:
     )
 
 
+def with_samples(config: ScoringConfig, samples: int, source: str) -> ScoringConfig:
+    """A scoring of exactly so many pictures: as many of the first prompts as share them evenly.
+
+    Raises:
+        ConfigError: prompts times seeds give fewer, or the number cannot be shared evenly.
+    """
+    templates, most = tuple(_templates(config.prompts)), config.num_images_per_prompt
+    possible = {p * s: (p, s) for s in range(most, 0, -1) for p in range(1, len(templates) + 1)}
+    if samples > len(templates) * most:
+        raise ConfigError(
+            f"{source}: {samples} samples are more than its {len(templates)} prompts x {most} "
+            f"seeds give ({len(templates) * most}); add prompts or raise num_images_per_prompt"
+        )
+    if samples not in possible:
+        near = min(possible, key=lambda n: abs(n - samples))
+        raise ConfigError(
+            f"{source}: {samples} samples cannot be shared evenly by prompts with up to {most} "
+            f"pictures each; ask for {near}"
+        )
+    prompts, images = possible[samples]
+    update = {"prompts": templates[:prompts], "num_images_per_prompt": images}
+    return config.model_copy(update=update)
+
+
 def picture_seed(seed: int, kind: str, prompt: int, image: int) -> int:
     """Seed of an image of a prompt, by their places; nine digits at most, to be read by people.
 

@@ -84,8 +84,10 @@ def open_workbench(config: StudyConfig) -> Workbench:
     return Workbench(config, model, data, Trainer(model, data), scorer)
 
 
-def open_scorer(config: StudyConfig) -> Scorer:
+def open_scorer(config: StudyConfig, device: torch.device | None = None) -> Scorer:
     """Load a study's base model and judge, with its prompts and real pictures.
+
+    device: the best there is when None.
 
     Raises:
         InputError: as `open_workbench`.
@@ -94,7 +96,7 @@ def open_scorer(config: StudyConfig) -> Scorer:
     train, held_out = _split(config, scan(config.dataset))
     references = [_opened(path) for path in _reference_paths(config, held_out)]
     training = (_opened(path) for path in _training_paths(train))
-    device = best_device()
+    device = device or best_device()
     encoder = ClipEncoder(config.scoring.clip_model, device)
     model = load_model(config.model, device)
     cache = _cache() / "scores"
