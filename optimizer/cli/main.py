@@ -12,6 +12,9 @@ from optimizer.cli import (
     dataset,
     demo,
     evaluate,
+    finals,
+    pick,
+    rescore,
     run,
     status,
     train,
@@ -28,7 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, transfer, train, evaluate, compare, best, status, dashboard, demo):
+for verb in (
+    *(run, finals, pick, rescore, transfer, train),
+    *(evaluate, compare, best, status, dashboard, demo),
+):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(dataset.app, name="dataset")
 

@@ -14,7 +14,7 @@ from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyStoppedError
 from optimizer.space.fit import Fitted
 from optimizer.storage.database import one_at_a_time, sole_runner
-from optimizer.study.best_params import write_best_params
+from optimizer.study.announce import write_best
 from optimizer.study.lease import Lease
 from optimizer.study.open import open_study, space_of
 from optimizer.study.recovery import fail_and_retry, recover_orphans
@@ -152,13 +152,7 @@ class _Loop:
         return best_trial(self.study, self.config.folder)
 
     def _write_best(self, best: BestTrial) -> None:
-        provenance = {
-            "study": self.config.name,
-            "family": self.config.model.family,
-            "space_digest": self.study.user_attrs[attrs.SPACE_DIGEST],
-            "max_train_steps": self.study.trials[best.number].user_attrs.get(attrs.MAX_TRAIN_STEPS),
-        }
-        write_best_params(self.config.folder / "best_params.json", best, provenance)
+        write_best(self.config, self.study, best)
 
     def _give_up_when_hopeless(self, outcome: Outcome) -> None:
         self.failures = self.failures + 1 if outcome.state == "failed" else 0

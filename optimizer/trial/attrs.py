@@ -7,6 +7,9 @@ FAMILY = "family"
 SCORING = "scoring"
 FOLDER = "folder"
 STOP_REASON = "stop_reason"
+FINALS = "finals"
+PICK = "pick"
+RESCORED_FROM = "rescored_from"
 
 # On a trial.
 LEASE = "lease"
