@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
-from optimizer.errors import StudyStoppedError
+from optimizer.errors import InputError, StudyStoppedError
 from optimizer.space.fit import Fitted
 from optimizer.storage.database import one_at_a_time, sole_runner
 from optimizer.study.best_params import write_best_params
 from optimizer.study.lease import Lease
 from optimizer.study.open import open_study, space_of
+from optimizer.study.outside import deletion_is_said, record_again
 from optimizer.study.recovery import fail_and_retry, recover_orphans
 from optimizer.study.results import BestTrial, best_trial, counted_trials
 from optimizer.study.samplers import build_sampler
@@ -107,7 +108,8 @@ class _Loop:
         if len(counted_trials(self.study)) < wanted:
             objective = make_objective()
             while len(counted_trials(self.study)) < wanted and not interrupted:
-                interrupted = self._one(objective) == "interrupted"
+                with deletion_is_said(self.study, self.config):
+                    interrupted = self._one(objective) == "interrupted"
         return StudyResult(self.study, self._best(), self.new_trials, interrupted)
 
     def _one(self, objective: Objective) -> str:
@@ -115,38 +117,67 @@ class _Loop:
             trial = self.study.ask()
             trial.set_user_attr(attrs.LEASE, Lease.mine().as_dict())
         self.audience.trial_began(trial.number)
-        started = time.monotonic()
         before = self._best()
-        outcome = objective(trial)
-        try:
-            trial.set_user_attr(attrs.SECONDS, round(time.monotonic() - started, 2))
-            self._tell(trial, outcome)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            logger.warning("trial %d was ended from outside; its result is dropped", trial.number)
+        outcome, seconds = self._timed(objective, trial)
+        recorded = self._tell(trial, outcome, seconds)
         best = self._best()
-        improved = best is not None and best.number == trial.number and best != before
+        improved = best is not None and best.number == recorded and best != before
         if best is not None and improved:
             self._write_best(best)
-        self.audience.trial_ended(trial.number, outcome, improved)
+        self.audience.trial_ended(recorded, outcome, improved)
         self._give_up_when_hopeless(outcome)
         return outcome.state
 
-    def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
-        if outcome.state in ("failed", "interrupted"):
-            frozen = self.study._storage.get_trial(trial._trial_id)
-            counted = outcome.state == "failed"
-            fail_and_retry(self.study, frozen, outcome.kind, outcome.reason, counted=counted)
-            return
+    def _timed(self, objective: Objective, trial: optuna.Trial) -> tuple[Outcome, float]:
+        started = time.monotonic()
+        try:
+            outcome = objective(trial)
+        except InputError as error:
+            # The pictures, say, have changed since the start: not this trial's fault.
+            fail_and_retry(self.study, self._stored(trial), "input", str(error), counted=False)
+            raise
+        return outcome, round(time.monotonic() - started, 2)
+
+    def _tell(self, trial: optuna.Trial, outcome: Outcome, seconds: float) -> int:
+        """Tell Optuna how a trial ended; returns the number under which that is recorded."""
         feasible = outcome.state == "complete"
+        value = float(outcome.value or WORST_VALUE) if feasible else WORST_VALUE
         facts = {attrs.OUTCOME: outcome.kind, attrs.REASON: outcome.reason}
-        for key, value in (facts | {attrs.FEASIBLE: feasible} | outcome.attributes).items():
-            trial.set_user_attr(key, value)
+        facts |= {attrs.FEASIBLE: feasible} | outcome.attributes | {attrs.SECONDS: seconds}
+        told = True
+        try:
+            told = self._told(trial, outcome, value, facts)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            told = False
+        number = trial.number
+        if outcome.state in ("complete", "infeasible"):
+            self.new_trials += 1
+            if not told:
+                number = record_again(self.study, self._stored(trial), value, facts)
+        return number
+
+    def _told(
+        self, trial: optuna.Trial, outcome: Outcome, value: float, facts: dict[str, Any]
+    ) -> bool:
+        """Whether the trial was still ours to tell."""
+        if outcome.state in ("failed", "interrupted"):
+            trial.set_user_attr(attrs.SECONDS, facts[attrs.SECONDS])
+            counted = outcome.state == "failed"
+            frozen = self._stored(trial)
+            fail_and_retry(self.study, frozen, outcome.kind, outcome.reason, counted=counted)
+            return True
+        for key, fact in facts.items():
+            trial.set_user_attr(key, fact)
         if outcome.state == "refused":
             self.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-            return
-        value = outcome.value if feasible else WORST_VALUE
-        self.study.tell(trial, value, skip_if_finished=True)
-        self.new_trials += 1
+            return True
+        # What Optuna skips, because somebody was quicker, it returns as it found it.
+        after = self.study.tell(trial, value, skip_if_finished=True)
+        return after.state is TrialState.COMPLETE and after.value == value
+
+    def _stored(self, trial: optuna.Trial) -> FrozenTrial:
+        """A trial as it stands in the storage."""
+        return self.study._storage.get_trial(trial._trial_id)
 
     def _best(self) -> BestTrial | None:
         return best_trial(self.study, self.config.folder)

@@ -13,6 +13,7 @@ from optimizer.errors import BadPicturesError
 from optimizer.space.search_space import SearchSpace
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.trial import attrs
+from optimizer.trial.intermediate import report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
 from optimizer.trial.record import TrialFolder
@@ -82,7 +83,7 @@ class Objective:
         folder.keep_steps(state.global_step if state else 0)
         scored = scored_before(folder, state) if state else []
         for one in scored:
-            trial.report(one.scores.objective, one.checkpoint.epoch)
+            report_value(trial, one.scores.objective, one.checkpoint.epoch)
         return scored
 
     def _reporter(
@@ -92,7 +93,7 @@ class Objective:
             scored.append(score_checkpoint(self.bench, checkpoint, folder))
             folder.write("scores.json", {"checkpoints": [s.as_dict() for s in scored]})
             forget_checkpoints(scored, self.config.study)
-            trial.report(scored[-1].scores.objective, checkpoint.epoch)
+            report_value(trial, scored[-1].scores.objective, checkpoint.epoch)
             self.audience.scored(scored[-1])
             return True
 
