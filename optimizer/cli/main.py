@@ -14,6 +14,7 @@ from optimizer.cli import (
     evaluate,
     run,
     status,
+    stop,
     train,
     transfer,
 )
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, transfer, train, evaluate, compare, best, status, dashboard, demo):
+for verb in (run, transfer, train, evaluate, compare, best, status, stop, dashboard, demo):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(dataset.app, name="dataset")
 

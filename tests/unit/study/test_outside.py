@@ -69,11 +69,11 @@ def test_a_deleted_study_stops_with_one_sentence_and_its_files_stay(
             study = open_study(config)
             optuna.delete_study(study_name=config.name, storage=study._storage)
 
-    with pytest.raises(StudyError, match="study small was deleted .* while it ran") as stopped:
+    with pytest.raises(StudyError, match=r"study small was deleted .* while it ran") as stopped:
         run_values(config, during=delete)
     assert len(stopped.value.problems) == 1
     assert (config.folder / "trial_0001").is_dir()
-    with pytest.raises(StudyError, match="holds trials .* move the folder away"):
+    with pytest.raises(StudyError, match=r"holds trials .* move the folder away"):
         run_values(config)
 
 
