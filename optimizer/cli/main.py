@@ -17,6 +17,7 @@ from optimizer.cli import (
     rescore,
     run,
     status,
+    stop,
     train,
     transfer,
 )
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    *(run, finals, pick, rescore, transfer, train),
+    *(run, stop, finals, pick, rescore, transfer, train),
     *(evaluate, compare, best, status, dashboard, demo),
 ):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from optimizer.config.base import Frozen, ResolvedPath, load, parse, read_toml
 from optimizer.config.dataset import DatasetConfig, dataset_config_from
+from optimizer.config.duration import Duration
 from optimizer.config.references import ModelReference
 from optimizer.config.scoring import ScoringConfig
 from optimizer.config.space import SpaceConfig, load_space
@@ -15,6 +16,18 @@ from optimizer.errors import ConfigError
 
 FamilyName = Literal["sd15", "sdxl"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class StopConfig(Frozen):
+    """When a study stops before its last trial: at the first of these."""
+
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Trials drawn by the sampler, one after another, without an improvement beyond the measured
+    noise; 0 is never."""
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    """Training and scoring, summed over the study's whole life."""
+    timeout: Duration | None = None
+    """Of one run: no trial is begun that is not likely to finish within it."""
 
 
 class SearchConfig(Frozen):
@@ -34,6 +47,7 @@ class SearchConfig(Frozen):
     """Which LoRA files of a trial stay on disk; its best one always does."""
     keep_count: Annotated[int, Field(ge=1)] = 1
     """How many of the best or of the last."""
+    stop: StopConfig = StopConfig()
     names_folders_in_loras: bool = False
     """Write names of picture folders and their tags into LoRA files, as sd-scripts does."""
 
@@ -91,6 +105,11 @@ class StudyConfig(Frozen):
     def folder(self) -> Path:
         """Where the study lives on disk."""
         return self.study.output_dir / self.name
+
+    def with_patience(self, patience: int) -> "StudyConfig":
+        """The same study with another `stop.patience`."""
+        stop = self.study.stop.model_copy(update={"patience": patience})
+        return self.model_copy(update={"study": self.study.model_copy(update={"stop": stop})})
 
 
 def load_study(path: Path) -> StudyConfig:

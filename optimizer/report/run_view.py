@@ -1,5 +1,6 @@
 """`optimizer run` as people see it: what it begins with, its progress, a table at the end."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ SHOWN_TRIALS = 10
 
 
 def run_with_view(
-    config: StudyConfig, init_params: Path | None, n_trials: int | None
+    config: StudyConfig,
+    init_params: Path | None,
+    n_trials: int | None,
+    deadline: datetime | None = None,
 ) -> StudyResult:
     """Run a study with bars and tables; see `run_study` for what is raised."""
     space = space_of(config)
@@ -40,15 +44,16 @@ def run_with_view(
 
             return TrialObjective(config, open_workbench(config), space, view)
 
-        result = run_study(config, make_objective, view, n_trials=n_trials, seeds=seeds)
+        result = run_study(
+            config, make_objective, view, n_trials=n_trials, seeds=seeds, deadline=deadline
+        )
     print_result(config, result)
     return result
 
 
 def print_result(config: StudyConfig, result: StudyResult) -> None:
     """The best trials, the best settings, and what to type next."""
-    if result.interrupted:
-        console.print("stopped; type the same command to go on")
+    console.print(f"stopped: {result.stop_reason}", highlight=False, soft_wrap=True)
     trials = feasible_trials(result.study)[:SHOWN_TRIALS]
     if not trials or result.best is None:
         console.print("no trial has finished yet")

@@ -14,6 +14,7 @@ from optimizer.space.search_space import SearchSpace
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.state import TrainingState
 from optimizer.trial import attrs
+from optimizer.trial.intermediate import report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
 from optimizer.trial.record import TrialFolder
@@ -92,7 +93,7 @@ class Objective:
     ) -> list[ScoredCheckpoint]:
         scored = scored_before(folder, state) if state else []
         for one in scored:
-            trial.report(one.scores.objective, one.checkpoint.epoch)
+            report_value(trial, one.scores.objective, one.checkpoint.epoch)
         return scored
 
     def _reporter(
@@ -110,7 +111,7 @@ class Objective:
             parts = {name: part.value for name, part in one.scores.parts.items()}
             board.checkpoint(checkpoint, {"objective": one.scores.objective} | parts)
             board.pictures(images, checkpoint.global_step)
-            trial.report(one.scores.objective, checkpoint.epoch)
+            report_value(trial, one.scores.objective, checkpoint.epoch)
             self.audience.scored(one)
             return True
 
