@@ -12,12 +12,17 @@ from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.report.charts import Chart, Marker, Point, scatter
 from optimizer.report.findings import Estimate, Findings, TrialRow, find, lead
-from optimizer.report.pictures import Column, PromptRow, Shown, planned_pictures, side_by_side
+from optimizer.report.pictures import (
+    BASE_SAMPLES,
+    Column,
+    PromptRow,
+    Shown,
+    planned_pictures,
+    side_by_side,
+)
 from optimizer.report.transfer_story import TransferStory, transfer_story
 from optimizer.study.open import load_existing
 
-BASE = "base"
-"""Folder of the base model's own pictures inside a study's folder."""
 _RATE = "learning_rate"
 
 
@@ -41,6 +46,8 @@ class Page:
     """The best settings as TOML; empty before there are any."""
     command: str
     lora: str
+    columns: tuple[tuple[str, str], ...]
+    """Label and note of each column of pictures."""
     pictures: tuple[PromptRow, ...]
     epochs: tuple[Shown, ...]
     """The best trial's first picture at each of its checkpoints."""
@@ -62,6 +69,7 @@ def page_facts(config: StudyConfig) -> Page:
     story = transfer_story(config, findings)
     best = findings.best
     params = config.folder / "best_params.json"
+    columns = _columns(config, findings, story)
     return Page(
         config=config,
         findings=findings,
@@ -70,7 +78,8 @@ def page_facts(config: StudyConfig) -> Page:
         settings=_settings(config, best) if best else "",
         command=shlex.join(["optimizer", "train", str(config.path), "--params", str(params)]),
         lora=str(config.folder / best.checkpoint) if best and best.checkpoint else "",
-        pictures=tuple(_pictures(config, findings, story)),
+        columns=tuple((column.label, column.note) for column in columns),
+        pictures=tuple(side_by_side(columns, planned_pictures(config)) if columns else ()),
         epochs=_epochs(config, best) if best else (),
         charts=_charts(config, findings, story),
         story=story,
@@ -97,20 +106,18 @@ def _settings(config: StudyConfig, best: TrialRow) -> str:
     return tomli_w.dumps({"training": {k: v for k, v in known.items() if v is not None}})
 
 
-def _pictures(
-    config: StudyConfig, findings: Findings, story: TransferStory | None
-) -> list[PromptRow]:
+def _columns(config: StudyConfig, findings: Findings, story: TransferStory | None) -> list[Column]:
     if findings.best is None:
         return []
-    planned = planned_pictures(config)
     columns = []
-    if (config.folder / BASE).is_dir():
-        columns.append(Column("base model", "without LoRA", config.folder / BASE, planned))
+    base = config.folder / BASE_SAMPLES
+    if base.is_dir():
+        columns.append(Column("base model", "without LoRA", base, planned_pictures(config)))
     if story and story.source and (source := find_best(story.source)):
         columns.append(_column(story.source, source, f"{story.source_family} best"))
     columns.append(_column(config, findings.best, f"{config.model.family} best"))
     columns += [_column(config, trial, "second best") for trial in findings.ranked[1:2]]
-    return side_by_side(columns, planned)
+    return columns
 
 
 def find_best(config: StudyConfig) -> TrialRow | None:

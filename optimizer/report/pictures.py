@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from optimizer.config.study import StudyConfig
 from optimizer.scoring.prompts import PlannedPicture, plan_pictures
 
+BASE_SAMPLES = Path("base") / "samples"
+"""The base model's own pictures in a study's folder; named as the samples of a checkpoint are."""
 MOST_PICTURES = 240
 """In all columns together; seeds beyond the first are left out to stay below."""
-_PIXEL_ART = 96
-"""Sides up to this many pixels are kept as they are, without loss."""
+_TINY = 64
+"""Sides up to this many pixels would be blurred by the browser that enlarges them."""
+_ENLARGED = 4
 _QUALITY = 80
 
 
@@ -83,16 +86,17 @@ def side_by_side(columns: Sequence[Column], planned: Sequence[PlannedPicture]) -
 
 def _shown(column: Column, prompt: str, image: int, seeds: int) -> Shown:
     which = f", picture {image + 1} of {seeds}" if seeds > 1 else ""
-    return Shown(
-        column.label, column.note, f"{column.label}: {prompt}{which}", column.path(prompt, image)
-    )
+    return Shown(column.label, "", f"{column.label}: {prompt}{which}", column.path(prompt, image))
 
 
 def data_uri(path: Path, side: int) -> str:
-    """A picture of at most `side` pixels as a WebP data URI; tiny ones without loss."""
+    """A picture of at most `side` pixels as a WebP data URI; tiny ones enlarged, without loss."""
     with Image.open(path) as opened:
         image = opened.convert("RGB")
+    is_tiny = max(image.size) <= _TINY
+    if is_tiny:
+        image = ImageOps.scale(image, _ENLARGED, Image.Resampling.NEAREST)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
-    image.save(buffer, "WEBP", quality=_QUALITY, lossless=max(image.size) <= _PIXEL_ART)
+    image.save(buffer, "WEBP", quality=_QUALITY, lossless=is_tiny)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
