@@ -113,16 +113,16 @@ def _columns(config: StudyConfig, findings: Findings, story: TransferStory | Non
     base = config.folder / BASE_SAMPLES
     if base.is_dir():
         columns.append(Column("base model", "without LoRA", base, planned_pictures(config)))
-    if story and story.source and (source := find_best(story.source)):
+    if story and story.source and (source := _source_trial(story.source, story.source_trial)):
         columns.append(_column(story.source, source, f"{story.source_family} best"))
     columns.append(_column(config, findings.best, f"{config.model.family} best"))
     columns += [_column(config, trial, "second best") for trial in findings.ranked[1:2]]
     return columns
 
 
-def find_best(config: StudyConfig) -> TrialRow | None:
-    """The best trial of another study."""
-    return find(load_existing(config), config).best
+def _source_trial(source: StudyConfig, number: int | None) -> TrialRow | None:
+    ranked = find(load_existing(source), source).ranked
+    return next((trial for trial in ranked if trial.number == number), None)
 
 
 def _column(config: StudyConfig, trial: TrialRow, label: str) -> Column:

@@ -19,6 +19,8 @@ from optimizer.study.transfer import Row
 HELD_FACTOR = 1.5
 """Learning rates within this factor of each other count as the same optimum."""
 _RATE = "learning_rate"
+_ROUNDED = 1e-4
+"""Seeds are written with six digits."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class TransferStory:
     verdict: str
     source: StudyConfig | None
     """The source study, where its folder can still be found."""
+    source_trial: int | None
+    """The trial whose settings came over; the source study may have found a better one since."""
 
     @property
     def ratio(self) -> float | None:
@@ -77,6 +81,7 @@ def transfer_story(config: StudyConfig, findings: Findings) -> TransferStory | N
         rows=transfer.rows,
         verdict=_verdict(rates.get(_RATE), best_rate, rungs, findings),
         source=_source_study(facts, config),
+        source_trial=facts.get("trial"),
     )
 
 
@@ -132,7 +137,8 @@ def _verdict(
 
 def _against_unchanged(rungs: tuple[Rung, ...], findings: Findings) -> str:
     """What it would have cost to take the learning rate over as it was."""
-    same = next((r.trial for r in rungs if r.factor and math.isclose(r.factor, 1.0)), None)
+    unchanged = (r for r in rungs if r.factor and math.isclose(r.factor, 1.0, rel_tol=_ROUNDED))
+    same = next((rung.trial for rung in unchanged), None)
     best = findings.best
     if same is None or best is None or same.objective is None or best.objective is None:
         return ""

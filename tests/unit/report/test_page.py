@@ -166,7 +166,7 @@ def sd15_study(make_study: Make) -> StudyConfig:
 
 
 def carry(source: StudyConfig, run_told: RunTold):  # type: ignore[no-untyped-def]
-    run_told(source, [0.6, 0.5], seeds=[{"learning_rate": 1e-3, "network_dim": 8}])
+    run_told(source, [0.6, 0.5], seeds=[{"learning_rate": 1.23456789e-3, "network_dim": 8}])
     values, provenance = read_best_params(source.folder / "best_params.json")
     return transfer(values, "sdxl", provenance)
 
@@ -182,3 +182,11 @@ def test_markdown_stands_beside_its_pictures(make_study: Make, run_told: RunTold
         assert (path.parent / "README_files" / name).stat().st_size > 0
     assert "| bad_pictures | 1 | 2 | it was <bad_pictures> |" in text
     assert Path(path.parent / "README_files" / "history.svg").read_text().startswith("<svg")
+
+
+def test_an_optimum_that_held(make_study: Make, run_told: RunTold) -> None:
+    carried = carry(sd15_study(make_study), run_told)
+    config = make_study()
+    write_json(config.folder / "transfer.json", carried.as_dict())
+    run_told(config, [0.9, 0.5, 0.4], seeds=carried.seeds)
+    assert "held: the best one is 1.00 times it. The unchanged settings are the" in page(config)
