@@ -14,6 +14,7 @@ from optimizer.cli import (
     evaluate,
     finals,
     pick,
+    report,
     rescore,
     run,
     status,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 for verb in (
     *(run, stop, finals, pick, rescore, transfer, train),
-    *(evaluate, compare, best, status, dashboard, demo),
+    *(evaluate, compare, best, status, report, dashboard, demo),
 ):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(dataset.app, name="dataset")
