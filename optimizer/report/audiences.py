@@ -20,22 +20,19 @@ class Audiences:
 
     def study_opened(self, study: optuna.Study, n_trials: int, seeds: list[Fitted]) -> None:
         """Before the first trial."""
-        for audience in self.audiences:
-            _tell(audience, lambda a=audience: a.study_opened(study, n_trials, seeds))
+        self._tell(lambda audience: audience.study_opened(study, n_trials, seeds))
 
     def trial_began(self, number: int) -> None:
         """A trial is about to be trained."""
-        for audience in self.audiences:
-            _tell(audience, lambda a=audience: a.trial_began(number))
+        self._tell(lambda audience: audience.trial_began(number))
 
     def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
         """A trial ended, one way or another."""
+        self._tell(lambda audience: audience.trial_ended(number, outcome, is_best))
+
+    def _tell(self, call: Callable[[Audience], None]) -> None:
         for audience in self.audiences:
-            _tell(audience, lambda a=audience: a.trial_ended(number, outcome, is_best))
-
-
-def _tell(audience: Audience, call: Callable[[], None]) -> None:
-    try:
-        call()
-    except Exception:  # a page, a note or a message is not worth a night of training
-        logger.exception("%s failed; the study goes on", type(audience).__name__)
+            try:
+                call(audience)
+            except Exception:  # no page or message is worth a night of training
+                logger.exception("%s failed; the study goes on", type(audience).__name__)
