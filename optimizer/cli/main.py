@@ -12,6 +12,7 @@ from optimizer.cli import (
     dataset,
     demo,
     evaluate,
+    export_kohya,
     finals,
     pick,
     report,
@@ -35,9 +36,9 @@ app = typer.Typer(
 )
 for verb in (
     *(run, stop, finals, pick, rescore, transfer, train),
-    *(evaluate, compare, best, status, report, dashboard, demo),
+    *(evaluate, compare, best, status, report, dashboard, export_kohya, demo),
 ):
-    app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
+    app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 app.add_typer(dataset.app, name="dataset")
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import tomllib
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +152,18 @@ def test_final_run_names_files_as_sd_scripts(command: Command, project: Path) ->
     names = sorted(p.name for p in (run_folder(project, "sdxl") / "final").glob("*.safetensors"))
     assert names == ["demo_sdxl-000003.safetensors", "demo_sdxl.safetensors"]
     assert "already trained" in command("train", study(project, "sdxl"), "--params", params)
+
+
+def test_export_for_sd_scripts_names_script_and_files(command: Command, project: Path) -> None:
+    params = run_folder(project, "sdxl") / "best_params.json"
+    text = command("export-kohya", params, study(project, "sdxl")).replace("\n", " ")
+    folder = run_folder(project, "sdxl") / "kohya"
+    written = tomllib.loads((folder / "demo_sdxl.toml").read_text())
+    best = json.loads(params.read_text())
+    assert written["learning_rate"] == best["learning_rate"]
+    assert written["network_dim"] == best["network_dim"]
+    assert Path(written["dataset_config"]).is_file()
+    assert f'sdxl_train_network.py --config_file "{folder / "demo_sdxl.toml"}"' in text
 
 
 def test_evaluate_finds_the_study_of_a_lora(command: Command, project: Path) -> None:
