@@ -1,7 +1,6 @@
 """`optimizer dataset check`: what is in a dataset, and what is wrong with it."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +22,8 @@ def check(
     """Count pictures and captions, show the buckets, name every problem."""
     from optimizer.report.dataset import check_dataset, print_dataset
 
-    report = check_dataset(path)
+    checked = check_dataset(path)
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2, default=str))
+        typer.echo(json.dumps(checked.as_dict(), indent=2, default=str))
     else:
-        print_dataset(report)
+        print_dataset(checked)

@@ -1,6 +1,7 @@
 """sd-scripts' dataset settings: folders, captions and buckets, in either of its TOML dialects."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,6 +15,8 @@ from optimizer.config.dataset_keys import RefusedKeys
 from optimizer.config.dataset_options import DatasetOptions, Resolution, SubsetOptions
 from optimizer.config.problems import did_you_mean
 from optimizer.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -63,9 +66,15 @@ class _Arguments(_General):
 def load_dataset_config(path: Path) -> DatasetConfig:
     """Read a TOML or JSON file of either dialect; raise ConfigError with all its problems.
 
-    Training keys of the `--config_file` dialect are passed over.
+    Training keys of the `--config_file` dialect are not taken, which is said in a warning.
     """
-    return load_config_file(path)[0]
+    config, others = load_config_file(path)
+    if others:
+        keys = ", ".join(sorted(others))
+        logger.warning(
+            "%s: not taken from here but from the study's [training] and [model]: %s", path, keys
+        )
+    return config
 
 
 def load_config_file(path: Path) -> tuple[DatasetConfig, dict[str, Any]]:
@@ -112,7 +121,10 @@ def _read(data: Mapping[str, Any], source: Path) -> tuple[DatasetConfig, dict[st
         raise ConfigError([*refused.problems, *problems])
     if named:
         path = source.parent / Path(named).expanduser()
-        return _from_tables(_read_table(path), path, arguments), others
+        table = _read_table(path)
+        if "datasets" in table:
+            return _from_tables(table, path, arguments), others
+        return load_dataset_config(path), others
     folders = tuple(parse(Subset, subset, source) for subset in subsets)
     tables = _Tables(datasets=(_DatasetTable(subsets=folders),))
     return _resolved(tables, arguments, source, lambda index: ""), others

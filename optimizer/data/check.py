@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from optimizer.data.samples import place_record
 
 _MOST_COMMON = 20
 """Tags that are listed."""
+_MUCH_TRIMMED = 0.2
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class BucketRow:
 class DatasetReport:
     """Counts and file names; everything converts to JSON.
 
-    problems: sentences that keep training from starting. Pictures that several datasets hold
-    count once, except in buckets.
+    problems: sentences that keep training from starting. captions_too_long: pictures whose
+    caption is cut off. much_trimmed: pictures that lose over a fifth to their bucket. Pictures
+    that several datasets hold count once, except in buckets.
     """
 
     problems: tuple[str, ...]
@@ -63,6 +65,7 @@ class DatasetReport:
     caption_tags: Spread | None
     caption_tokens: Spread | None
     captions_too_long: tuple[str, ...]
+    much_trimmed: tuple[str, ...]
 
 
 def check(
@@ -78,8 +81,8 @@ def check(
     unique = list({record.path: record for record in records}.values())
     files = _files(config)
     looks, damaged = looks_of([record.path for record in unique])
-    captions = [line for record in unique for line in record.captions]
-    tokens = [count_tokens(caption) for caption in captions] if count_tokens else []
+    captions = [(record, line) for record in unique for line in record.captions]
+    tokens = [count_tokens(caption) for _, caption in captions] if count_tokens else []
     return DatasetReport(
         problems=tuple(dict.fromkeys((*problems, *damaged))),
         pictures=len(files.train),
@@ -92,17 +95,18 @@ def check(
         widths=_spread([record.size[1] for record in unique]),
         heights=_spread([record.size[0] for record in unique]),
         buckets=_buckets(records),
-        upscaled=tuple(dict.fromkeys(str(r.path) for r in records if _is_upscaled(r))),
+        upscaled=_paths(record for record in records if _is_upscaled(record)),
         near_duplicates=near_duplicates({look.path: look.difference_hash for look in looks}),
         most_common_tags=tuple(_tags(unique).most_common(_MOST_COMMON)),
-        caption_words=_spread([len(caption.split()) for caption in captions]),
-        caption_tags=_spread([caption.count(",") + 1 for caption in captions]),
+        caption_words=_spread([len(caption.split()) for _, caption in captions]),
+        caption_tags=_spread([caption.count(",") + 1 for _, caption in captions]),
         caption_tokens=_spread(tokens),
-        captions_too_long=tuple(
-            caption
-            for caption, count in zip(captions, tokens, strict=False)
+        captions_too_long=_paths(
+            record
+            for (record, _), count in zip(captions, tokens, strict=False)
             if count > max_token_length
         ),
+        much_trimmed=_paths(r for r in records if place_record(r).trimmed_share > _MUCH_TRIMMED),
     )
 
 
@@ -148,6 +152,10 @@ def _buckets(records: Sequence[Record]) -> tuple[BucketRow, ...]:
         )
         for key, inside in sorted(by_bucket.items())
     )
+
+
+def _paths(records: Iterable[Record]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(record.path) for record in records))
 
 
 def _is_upscaled(record: Record) -> bool:

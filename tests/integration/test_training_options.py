@@ -19,7 +19,12 @@ from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import trained_adapters
 from optimizer.training.diffusion import Diffusion
 from optimizer.training.max_norm import limit_norms, product_norm
-from optimizer.training.optimizers import build_optimizer, build_schedule, learning_rates
+from optimizer.training.optimizers import (
+    averaged,
+    build_optimizer,
+    build_schedule,
+    learning_rates,
+)
 from optimizer.training.prepared import PreparedData
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.trainer import Trainer
@@ -153,6 +158,14 @@ def test_auto_turns_checkpointing_on_before_it_parts_batches(
     assert not models["sd15"].pipeline.unet.is_gradient_checkpointing
 
 
+def test_gradients_of_one_update_do_not_reach_the_next(prepared: Prepared, tmp_path: Path) -> None:
+    """Where nothing is learnt, their norms stay what they are; sums of them would grow."""
+    chosen = settings(learning_rate=1e-12, max_train_epochs=8, max_grad_norm=0.0)
+    _, steps = train(prepared("sd15"), tmp_path, chosen)
+    norms = [step.grad_norm for step in steps]
+    assert sum(norms[-8:]) < 2 * sum(norms[:8])
+
+
 def test_out_of_memory_with_one_picture_is_said(
     prepared: Prepared, models: Models, tmp_path: Path
 ) -> None:
@@ -272,6 +285,20 @@ def test_schedule_free_saves_its_averaged_weights(prepared: Prepared, tmp_path: 
     often, _ = train(data, tmp_path / "a", chosen.model_copy(update={"save_every_n_epochs": 1}))
     once, _ = train(data, tmp_path / "b", chosen.model_copy(update={"save_every_n_epochs": 3}))
     assert often.checkpoints[-1].sha256 == once.checkpoints[-1].sha256
+
+
+def test_schedule_free_draws_with_other_weights_than_it_trains(models: Models) -> None:
+    chosen = settings(optimizer_type="AdamWScheduleFree", lr_scheduler="constant")
+    with trained_adapters(models["sd15"], chosen) as adapters:
+        torch_optimizer = build_optimizer(chosen, adapters, CPU)
+        for _ in range(3):
+            for parameter in adapters.parameters():
+                parameter.grad = torch.randn_like(parameter)
+            torch_optimizer.step()
+        trained = [p.detach().clone() for p in adapters.parameters()]
+        with averaged(torch_optimizer):
+            assert not all(map(torch.equal, adapters.parameters(), trained))
+        assert all(map(torch.equal, adapters.parameters(), trained))
 
 
 @pytest.fixture

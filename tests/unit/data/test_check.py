@@ -29,7 +29,7 @@ def test_a_good_dataset(draw: Draw, configure: Configure) -> None:
     assert report.caption_words == Spread(2, 3, 4)
     assert report.caption_tags == Spread(2, 2, 2)
     assert report.caption_tokens == Spread(12, 16.5, 21)
-    assert report.captions_too_long == ("Dog, sitting on grass",)
+    assert [Path(p).name for p in report.captions_too_long] == ["a.png"]
     assert json.loads(json.dumps(asdict(report)))["pictures"] == 2
 
 

@@ -37,11 +37,13 @@ def test_offset_shifts_whole_channels() -> None:
     assert torch.allclose(shift[:, :, :1, :1], expected, atol=1e-6)
 
 
-def test_multires_noise_is_the_sum_of_coarser_layers_scaled_back() -> None:
-    found = noise(multires_noise_iterations=3, multires_noise_discount=0.5)
+@pytest.mark.parametrize("iterations", [1, 3, 12])
+def test_multires_noise_is_the_sum_of_coarser_layers_scaled_back(iterations: int) -> None:
+    """Down to the first one of a single pixel's side."""
+    found = noise(multires_noise_iterations=iterations, multires_noise_discount=0.5)
     drawn = seeded()
     expected = torch.randn(LATENTS.shape, generator=drawn)
-    for level in range(3):
+    for level in range(iterations):
         ratio = float(torch.rand((), generator=drawn)) * 2 + 2
         size = (max(1, int(16 / ratio**level)), max(1, int(24 / ratio**level)))
         layer = torch.randn(6, 4, *size, generator=drawn)
