@@ -14,9 +14,11 @@ from optimizer.cli import (
     evaluate,
     finals,
     pick,
+    report,
     rescore,
     run,
     status,
+    stop,
     train,
     transfer,
 )
@@ -32,8 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    *(run, finals, pick, rescore, transfer, train),
-    *(evaluate, compare, best, status, dashboard, demo),
+    *(run, stop, finals, pick, rescore, transfer, train),
+    *(evaluate, compare, best, status, report, dashboard, demo),
 ):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(dataset.app, name="dataset")

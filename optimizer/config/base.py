@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -42,6 +42,9 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
     )
+
+    keys_elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Keys that people will look for here, each with a sentence on where it is found."""
 
     @classmethod
     def __get_pydantic_core_schema__(

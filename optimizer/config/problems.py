@@ -134,8 +134,12 @@ def _sentence(key: str, problems: list[_Problem]) -> str:
 
 
 def _unknown(key: str, models: tuple[type[BaseModel], ...]) -> str:
+    name = key.rpartition(".")[2]
+    for model in models:
+        if sentence := getattr(model, "keys_elsewhere", {}).get(name):
+            return f"is not a key here: {sentence}"
     known = sorted({name for model in models for name in model.model_fields})
-    hint = did_you_mean(key.rpartition(".")[2], known) or f"; known keys are {', '.join(known)}"
+    hint = did_you_mean(name, known) or f"; known keys are {', '.join(known)}"
     return f"is not a known key{hint}"
 
 

@@ -1,12 +1,13 @@
 """A study file: what is searched, on which base model and pictures, and how it is scored."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from optimizer.config.base import Frozen, ResolvedPath, load, parse, read_toml
 from optimizer.config.dataset import DatasetConfig, dataset_config_from
+from optimizer.config.duration import Duration
 from optimizer.config.references import ModelReference
 from optimizer.config.scoring import ScoringConfig
 from optimizer.config.space import SpaceConfig, load_space
@@ -15,6 +16,18 @@ from optimizer.errors import ConfigError
 
 FamilyName = Literal["sd15", "sdxl"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class StopConfig(Frozen):
+    """When a study stops before its last trial: at the first of these."""
+
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Trials drawn by the sampler, one after another, without an improvement beyond the measured
+    noise; 0 is never."""
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    """Training and scoring, summed over the study's whole life."""
+    timeout: Duration | None = None
+    """Of one run: no trial is begun that is not likely to finish within it."""
 
 
 class SearchConfig(Frozen):
@@ -30,6 +43,13 @@ class SearchConfig(Frozen):
     seed: int = 42
     hold_out: Annotated[int, Field(ge=0)] = 4
     """Pictures never trained on, as references for scores; unused with scoring.reference_dir."""
+    keep_checkpoints: Literal["all", "best", "last"] = "best"
+    """Which LoRA files of a trial stay on disk; its best one always does."""
+    keep_count: Annotated[int, Field(ge=1)] = 1
+    """How many of the best or of the last."""
+    stop: StopConfig = StopConfig()
+    names_folders_in_loras: bool = False
+    """Write names of picture folders and their tags into LoRA files, as sd-scripts does."""
 
 
 class ModelConfig(Frozen):
@@ -43,6 +63,18 @@ class ModelConfig(Frozen):
     config: ModelReference | None = None
     """Diffusers folder with the configs of a single file; fetched from the hub when not given."""
     attention: Literal["auto", "sdpa", "xformers"] = "auto"
+    v_parameterization: bool | None = None
+    """Whether the model predicts velocity; what its own scheduler says when not given."""
+    zero_terminal_snr: bool | None = None
+    """Whether its noise schedule ends in pure noise; likewise."""
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.zero_terminal_snr and self.v_parameterization is False:
+            raise ValueError(
+                "zero_terminal_snr needs v_parameterization: noise alone tells nothing of noise"
+            )
+        return self
 
 
 class _StudyFile(Frozen):
@@ -73,6 +105,11 @@ class StudyConfig(Frozen):
     def folder(self) -> Path:
         """Where the study lives on disk."""
         return self.study.output_dir / self.name
+
+    def with_patience(self, patience: int) -> "StudyConfig":
+        """The same study with another `stop.patience`."""
+        stop = self.study.stop.model_copy(update={"patience": patience})
+        return self.model_copy(update={"study": self.study.model_copy(update={"stop": stop})})
 
 
 def load_study(path: Path) -> StudyConfig:

@@ -1,7 +1,7 @@
 """One picture in one batch: how it is cropped, flipped, recoloured and captioned."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from optimizer.data.buckets import Placement, place
@@ -12,6 +12,18 @@ _COLOR_AUG_SHARE = 0.33
 _HUE_DEGREES = 16.0
 _GAMMA = 0.05
 """sd-scripts' colour augmentation: how often, and how far hue and gamma may go."""
+
+_UNVARIED = {
+    "shuffle_caption": False,
+    "caption_dropout_rate": 0.0,
+    "caption_dropout_every_n_epochs": 0,
+    "caption_tag_dropout_rate": 0.0,
+    "token_warmup_step": 0.0,
+    "random_crop": False,
+    "flip_aug": False,
+    "color_aug": False,
+}
+"""What makes a picture look the same every time; of wildcards the first draw is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,12 @@ def both_flips(records: Iterable[Record]) -> tuple[BatchPlan, ...]:
         for placement in [place_record(record)]
         for flip in ([False, True] if record.subset.flip_aug else [False])
     )
+
+
+def validation_plans(records: Iterable[Record]) -> tuple[BatchPlan, ...]:
+    """Return every picture once, in a batch of its own, as it is seen without augmentation."""
+    plain = (replace(r, subset=r.subset.model_copy(update=_UNVARIED)) for r in records)
+    return tuple(BatchPlan((draw_sample(one, Progress(), 1.0, Random(0)),)) for one in plain)
 
 
 def _random_crop(placement: Placement, random: Random) -> tuple[int, int]:

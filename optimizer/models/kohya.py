@@ -8,6 +8,16 @@ _BLOCK = re.compile(
     r"(down_blocks|up_blocks)\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)"
 )
 _MIDDLE = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)")
+_ORIGINAL_LAYERS = {
+    "resnets": {
+        "conv1": "in_layers.2",
+        "conv2": "out_layers.3",
+        "time_emb_proj": "emb_layers.1",
+        "conv_shortcut": "skip_connection",
+    },
+    "downsamplers": {"conv": "op"},
+}
+"""What the original code calls the layers inside a block; other names are the same."""
 
 
 def module_name(family: str, component: str, path: str, layers_per_block: int) -> str:
@@ -21,12 +31,15 @@ def module_name(family: str, component: str, path: str, layers_per_block: int) -
     """
     if component != "unet":
         prefix = FAMILIES[family].encoder_prefixes[component]
-        # transformers 5 dropped `text_model` from CLIPTextModel; the file format keeps it.
-        inner = path if path.startswith("text_model.") else f"text_model.{path}"
-        return f"{prefix}_{inner.replace('.', '_')}"
+        return f"{prefix}_{encoder_path(path).replace('.', '_')}"
     if family == "sdxl":
         path = original_unet_path(path, layers_per_block)
     return f"lora_unet_{path.replace('.', '_')}"
+
+
+def encoder_path(path: str) -> str:
+    """A text encoder's path as files have it: transformers 5 dropped `text_model`, they keep it."""
+    return path if path.startswith("text_model.") else f"text_model.{path}"
 
 
 def original_unet_path(path: str, layers_per_block: int) -> str:
@@ -38,12 +51,17 @@ def original_unet_path(path: str, layers_per_block: int) -> str:
     if middle := _MIDDLE.match(path):
         kind, index = middle.groups()
         number = 1 if kind == "attentions" else 2 * int(index)
-        return f"middle_block.{number}{path[middle.end() :]}"
+        return f"middle_block.{number}.{_original_layer(kind, path[middle.end() + 1 :])}"
     found = _BLOCK.match(path)
     if found is None:
         return path
     side, block, kind, layer = found.groups()
-    return _numbered(side, int(block), kind, int(layer), layers_per_block) + path[found.end() :]
+    numbered = _numbered(side, int(block), kind, int(layer), layers_per_block)
+    return f"{numbered}.{_original_layer(kind, path[found.end() + 1 :])}"
+
+
+def _original_layer(kind: str, layer: str) -> str:
+    return _ORIGINAL_LAYERS.get(kind, {}).get(layer, layer)
 
 
 def _numbered(side: str, block: int, kind: str, layer: int, layers_per_block: int) -> str:

@@ -48,10 +48,29 @@ def load_model(config: ModelConfig, device: torch.device) -> PipelineModel:
     if config.vae is not None:
         with _explained(f"{config.vae} cannot be loaded as a VAE", config.vae):
             pipeline.vae = _load_vae(config.vae, pipeline.vae)
+    _set_schedule(pipeline, config)
     pipeline.to(device)
     apply_attention(pipeline, choose_attention(config.attention, device))
     logger.info("loaded %s model %s on %s as %s", config.family, reference, device, dtype)
     return FAMILIES[config.family].model(pipeline, reference)
+
+
+def _set_schedule(pipeline: Any, config: ModelConfig) -> None:
+    """A single file says nothing of v-prediction: the user must."""
+    wanted: dict[str, Any] = {}
+    if config.v_parameterization is not None:
+        kind = "v_prediction" if config.v_parameterization else "epsilon"
+        wanted["prediction_type"] = kind
+    if config.zero_terminal_snr is not None:
+        wanted["rescale_betas_zero_snr"] = config.zero_terminal_snr
+    scheduler_class = type(pipeline.scheduler)
+    if config.zero_terminal_snr:
+        from diffusers import DDIMScheduler
+
+        # SD1.5's own scheduler knows no such schedule. Drawing must begin at the last timestep,
+        # where the model saw pure noise.
+        scheduler_class, wanted["timestep_spacing"] = DDIMScheduler, "trailing"
+    pipeline.scheduler = scheduler_class.from_config(pipeline.scheduler.config, **wanted)
 
 
 def check_reference(config: ModelConfig) -> None:

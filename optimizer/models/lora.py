@@ -9,7 +9,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from optimizer.errors import LoraFileError
+from optimizer.models.lora_loading import load_adapter
 from optimizer.models.pipeline_model import PipelineModel
+from optimizer.models.registry import FAMILIES
 
 SCORED = "scored"
 """Name of the adapter that `applied_lora` loads; a training adapter has another."""
@@ -42,22 +44,26 @@ def read_header(path: Path) -> LoraHeader:
     downs = {k: s for k, s in shapes.items() if k.endswith(("lora_down.weight", "lora_A.weight"))}
     if not downs:
         raise LoraFileError(f"{path} is not a LoRA file: it holds no low-rank matrices")
-    return LoraHeader(path, _family(path, downs), len(downs), metadata)
+    return LoraHeader(path, _family(path, downs, metadata), len(downs), metadata)
 
 
-def _family(path: Path, downs: dict[str, list[int]]) -> str:
-    """By names that only one family has, else by the width of the captions it attends to."""
+def _family(path: Path, downs: dict[str, list[int]], metadata: dict[str, str]) -> str:
+    """By names or widths that only one family has, else by what the file says of itself."""
     if any(k.startswith(("lora_te1_", "lora_te2_", "text_encoder_2.")) for k in downs):
         return "sdxl"
     if any(k.startswith("lora_te_") for k in downs):
         return "sd15"
     if any("_input_blocks_" in k or "_output_blocks_" in k for k in downs):
         return "sdxl"
-    if any(k.startswith("lora_unet_down_blocks_") for k in downs):
-        return "sd15"
     widths = {s[1] for k, s in downs.items() if "attn2" in k and "to_k" in k}
     if widths and widths <= {768, 2048}:
         return "sdxl" if 2048 in widths else "sd15"
+    version = metadata.get("ss_base_model_version", "")
+    for name, family in FAMILIES.items():
+        if version == family.base_model_version:
+            return name
+    if any(k.startswith("lora_unet_down_blocks_") for k in downs):
+        return "sd15"
     raise LoraFileError(f"{path}: cannot tell whether this LoRA is for SD1.5 or SDXL")
 
 
@@ -89,23 +95,36 @@ def applied_lora(model: PipelineModel, path: Path, strength: float = 1.0) -> Ite
 
 def _load(model: PipelineModel, header: LoraHeader) -> None:
     try:
-        model.pipeline.load_lora_weights(str(header.path), adapter_name=SCORED)
+        load_adapter(model, header.path, SCORED)
     except (ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise LoraFileError(f"{header.path} does not fit {model.name}: {reason}") from error
-    loaded = sum(len(layers) for layers in _scored_layers(model).values())
-    if loaded != header.modules:
+    loaded = _scored_layers(model)
+    if len(loaded) != header.modules:
         raise LoraFileError(
-            f"{header.path} has {header.modules} modules, but only {loaded} of them "
+            f"{header.path} has {header.modules} modules, but only {len(loaded)} of them "
             f"fit {model.name}"
         )
+    for layer in loaded:
+        _settle(layer)
 
 
-def _scored_layers(model: PipelineModel) -> dict[str, list[str]]:
-    return {
-        name: [n for n, m in module.named_modules() if SCORED in getattr(m, "lora_A", {})]
-        for name, module in model.modules.items()
-    }
+def _settle(layer: Any) -> None:
+    """Bring a loaded layer to its base layer's device and precision.
+
+    Copied in any case: mapped from the file it lies anywhere, and kernels round by where matrices
+    lie in memory. An adapter that is being trained stays as it is, in float32.
+    """
+    base = layer.get_base_layer().weight
+    for kind in (layer.lora_A, layer.lora_B, layer.lora_magnitude_vector):
+        if SCORED in kind:
+            weight = kind[SCORED].weight
+            weight.data = weight.data.to(base.device, base.dtype, copy=True)
+
+
+def _scored_layers(model: PipelineModel) -> list[Any]:
+    modules = (m for network in model.modules.values() for m in network.modules())
+    return [m for m in modules if SCORED in getattr(m, "lora_A", {})]
 
 
 def _adapters(model: PipelineModel) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """`optimizer run` as people see it: what it begins with, its progress, a table at the end."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.table import Table
 from optimizer.config.study import StudyConfig
 from optimizer.files import write_json
 from optimizer.logs import log_to
+from optimizer.report.base_pictures import keep_base_pictures
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
@@ -21,7 +23,10 @@ SHOWN_TRIALS = 10
 
 
 def run_with_view(
-    config: StudyConfig, init_params: Path | None, n_trials: int | None
+    config: StudyConfig,
+    init_params: Path | None,
+    n_trials: int | None,
+    deadline: datetime | None = None,
 ) -> StudyResult:
     """Run a study with bars and tables; see `run_study` for what is raised."""
     space = space_of(config)
@@ -38,17 +43,20 @@ def run_with_view(
         def make_objective() -> Objective:
             from optimizer.trial.objective import Objective as TrialObjective
 
-            return TrialObjective(config, open_workbench(config), space, view)
+            bench = open_workbench(config)
+            keep_base_pictures(bench.scorer, config.folder)
+            return TrialObjective(config, bench, space, view)
 
-        result = run_study(config, make_objective, view, n_trials=n_trials, seeds=seeds)
+        result = run_study(
+            config, make_objective, view, n_trials=n_trials, seeds=seeds, deadline=deadline
+        )
     print_result(config, result)
     return result
 
 
 def print_result(config: StudyConfig, result: StudyResult) -> None:
     """The best trials, the best settings, and what to type next."""
-    if result.interrupted:
-        console.print("stopped; type the same command to go on")
+    console.print(f"stopped: {result.stop_reason}", highlight=False, soft_wrap=True)
     trials = feasible_trials(result.study)[:SHOWN_TRIALS]
     if not trials or result.best is None:
         console.print("no trial has finished yet")

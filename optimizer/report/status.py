@@ -29,6 +29,7 @@ class StudyStatus:
     last_failure: str | None
     mean_trial_seconds: float | None
     folder: str
+    stop_reason: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -60,6 +61,7 @@ def study_status(config: StudyConfig) -> StudyStatus:
         last_failure=failed[-1].user_attrs.get(attrs.REASON) if failed else None,
         mean_trial_seconds=_mean_seconds(trials),
         folder=str(config.folder),
+        stop_reason=None if running else study.user_attrs.get(attrs.STOP_REASON),
     )
 
 
@@ -93,6 +95,8 @@ def print_status(status: StudyStatus) -> None:
         "state": status.state,
         "trials": f"{status.trials_done} of {status.trials_wanted}",
     }
+    if status.stop_reason:
+        facts["stopped because"] = status.stop_reason
     if status.running:
         facts["running now"] = ", ".join(f"trial {number}" for number in status.running)
     if status.best:

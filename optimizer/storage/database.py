@@ -106,7 +106,7 @@ def sole_runner(folder: Path) -> Iterator[None]:
     _make_folder(folder)
     if not os.access(folder, os.W_OK):  # FileLock would take it for a lock that is held
         raise StorageError(f"{folder} cannot be written to")
-    lock = FileLock(folder / f".run.{platform.node()}.lock", timeout=0)
+    lock = _run_lock(folder)
     try:
         lock.acquire()
     except Timeout as error:
@@ -115,6 +115,21 @@ def sole_runner(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_run_here(folder: Path) -> bool:
+    """Whether a process of this host is the study's `sole_runner`."""
+    if not folder.is_dir():
+        return False
+    try:
+        with _run_lock(folder):
+            return False
+    except Timeout:
+        return True
+
+
+def _run_lock(folder: Path) -> FileLock:
+    return FileLock(folder / f".run.{platform.node()}.lock", timeout=0)
 
 
 @contextmanager

@@ -26,18 +26,21 @@ def open_study(config: StudyConfig) -> optuna.Study:
 
     Raises:
         StorageError: its database cannot be opened.
-        StudyError: it was made with another search space, scoring or model family.
+        StudyError: it was made with another search space, scoring or model family, or its folder
+            holds the trials of another study.
     """
     storage = open_storage(storage_url(config.folder, config.study.storage))
     study = optuna.create_study(
         study_name=config.name, storage=storage, direction="maximize", load_if_exists=True
     )
     settings = _settings(config)
-    if not study.user_attrs:
+    if not study.get_trials(deepcopy=False):
+        # Also where an earlier run died between creating the study and signing it.
         study.set_metric_names(["objective"])
-        for key, value in settings.items():
-            study.set_user_attr(key, value)
+        for key in settings.keys() - study.user_attrs.keys():
+            study.set_user_attr(key, settings[key])
     _refuse_changes(study, settings, config)
+    _refuse_others_trials(study, config)
     return study
 
 
@@ -73,6 +76,16 @@ def _refuse_changes(study: optuna.Study, settings: dict[str, Any], config: Study
                 f"cannot be compared. Give the changed study a new name, or undo:\n"
                 f"{_difference(stored, wanted)}"
             )
+
+
+def _refuse_others_trials(study: optuna.Study, config: StudyConfig) -> None:
+    """A study counts its trials from 0: a fresh one would write over the folders of another."""
+    found = next(config.folder.glob("trial_*"), None)
+    if found is not None and not study.get_trials(deepcopy=False):
+        raise StudyError(
+            f"{config.folder} holds trials ({found.name}) of a study {config.name} that is not in "
+            "this database; bring its database back, or move the folder away to begin anew"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -12,14 +12,20 @@ from optimizer.trial import attrs
 logger = logging.getLogger(__name__)
 
 MOST_RETRIES = 2
+_FIXED_PARAMS = "fixed_params"
+"""Where Optuna keeps what `enqueue_trial` was given."""
 
 
 def recover_orphans(study: optuna.Study) -> list[int]:
-    """Fail and re-enqueue the running trials of dead workers; returns their numbers."""
+    """Fail and re-enqueue the running trials of dead workers; returns their numbers.
+
+    To be called where no other worker asks (`one_at_a_time`): a running trial without a lease is
+    then one whose worker died before it could sign for it.
+    """
     orphans = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         lease = trial.user_attrs.get(attrs.LEASE)
-        if lease is not None and Lease(**lease).is_dead():
+        if lease is None or Lease(**lease).is_dead():
             fail_and_retry(study, trial, "killed", "the worker died without a word", counted=True)
             orphans.append(trial.number)
     return orphans
@@ -38,16 +44,35 @@ def fail_and_retry(
     """
     # The class and the sentence come first: after the state changes a trial cannot be written to.
     storage, trial_id = study._storage, trial._trial_id
-    storage.set_trial_user_attr(trial_id, attrs.OUTCOME, outcome)
-    storage.set_trial_user_attr(trial_id, attrs.REASON, reason)
-    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-    history: dict[str, Any] = trial.user_attrs.get(attrs.RETRY_OF, {"trial": None, "retries": 0})
-    retries = history["retries"] + int(counted)
-    if retries > MOST_RETRIES:
-        logger.error("trial %d failed %d times; given up: %s", trial.number, retries, reason)
+    try:
+        storage.set_trial_user_attr(trial_id, attrs.OUTCOME, outcome)
+        storage.set_trial_user_attr(trial_id, attrs.REASON, reason)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        logger.warning("trial %d was ended from outside; it does not run again", trial.number)
         return False
+    history: dict[str, Any] = trial.user_attrs.get(attrs.RETRY_OF, {"trial": None, "retries": 0})
+    retries = int(history["retries"]) + int(counted)
+    again = retries <= MOST_RETRIES
+    if again and not _has_copy(study, trial):
+        # Before the state changes: a process that dies between the two finds this trial running
+        # and its copy there, not a trial that failed and will never be done again.
+        _enqueue_copy(study, trial, retries)
+    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    if again:
+        logger.warning("trial %d (%s) will run again: %s", trial.number, outcome, reason)
+    else:
+        logger.error("trial %d failed %d times; given up: %s", trial.number, retries, reason)
+    return again
+
+
+def _has_copy(study: optuna.Study, trial: FrozenTrial) -> bool:
+    others = study.get_trials(deepcopy=False)
+    return any(t.user_attrs.get(attrs.RETRY_OF, {}).get("trial") == trial.number for t in others)
+
+
+def _enqueue_copy(study: optuna.Study, trial: FrozenTrial, retries: int) -> None:
     kept = {k: v for k, v in trial.user_attrs.items() if k == attrs.SEED_ID}
     kept[attrs.RETRY_OF] = {"trial": trial.number, "retries": retries}
-    study.enqueue_trial(trial.params, user_attrs=kept)
-    logger.warning("trial %d (%s) will run again: %s", trial.number, outcome, reason)
-    return True
+    # A trial has params once they were suggested; until then a seed is what was enqueued.
+    params = trial.system_attrs.get(_FIXED_PARAMS, {}) | trial.params
+    study.enqueue_trial(params, user_attrs=kept)

@@ -28,14 +28,17 @@ class BestTrial:
 
 
 def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that count towards n_trials: those that were trained and have a value."""
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    """Trials that count towards n_trials: those that were trained and have a value.
+
+    A trial that was completed by hand, on the dashboard, was not trained.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in complete if attrs.FEASIBLE in trial.user_attrs]
 
 
 def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Counted trials with usable pictures, best first."""
-    # A trial that was completed by hand, on the dashboard, has no checkpoint to be best with.
-    trials = [t for t in counted_trials(study) if t.user_attrs.get(attrs.FEASIBLE, False)]
+    trials = [t for t in counted_trials(study) if t.user_attrs[attrs.FEASIBLE]]
     return sorted(trials, key=lambda t: t.value or 0.0, reverse=True)
 
 

@@ -1,37 +1,17 @@
-"""Noise, timesteps, targets and weights of the diffusion loss: pure functions."""
+"""Targets, errors and weights of the diffusion loss: pure functions, sd-scripts' formulas."""
+
+import math
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from optimizer.config.training import Hyperparameters, LossType
 
-def training_scheduler(pipeline_config: dict[str, object]) -> DDPMScheduler:
-    """The noise schedule the base model was trained with, from its pipeline's scheduler config."""
-    kept = (
-        *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"),
-        *("prediction_type", "rescale_betas_zero_snr"),
-    )
-    return DDPMScheduler(**{k: pipeline_config[k] for k in kept if k in pipeline_config})
-
-
-def sample_noise(latents: Tensor, generator: torch.Generator, noise_offset: float) -> Tensor:
-    """Gaussian noise like `latents` (b, c, h, w), each channel shifted by `noise_offset` * N(0,1).
-
-    The offset lets a model learn very dark and very bright pictures
-    (https://www.crosslabs.org/blog/diffusion-with-offset-noise).
-    """
-    noise = torch.randn(
-        latents.shape, generator=generator, device=generator.device, dtype=torch.float32
-    )
-    if noise_offset:
-        shift = torch.randn(*latents.shape[:2], 1, 1, generator=generator, device=generator.device)
-        noise = noise + noise_offset * shift
-    return noise.to(latents.device)
-
-
-def sample_timesteps(batch: int, count: int, generator: torch.Generator) -> Tensor:
-    """Uniform timesteps (batch,) in [0, count)."""
-    return torch.randint(0, count, (batch,), generator=generator, device=generator.device)
+_MOST_SNR = 1000.0
+"""The first timestep's is nearly infinite."""
+_LEAST_SNR = 1e-4
+"""A schedule of zero terminal SNR ends in none, and weights divide by it."""
 
 
 def target_of(scheduler: DDPMScheduler, latents: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
@@ -51,6 +31,18 @@ def signal_to_noise(scheduler: DDPMScheduler, steps: Tensor) -> Tensor:
     return alphas / (1 - alphas)
 
 
+def timestep_weights(scheduler: DDPMScheduler, steps: Tensor, settings: Hyperparameters) -> Tensor:
+    """What the settings multiply each picture's loss by (batch,), by its timestep."""
+    snr = signal_to_noise(scheduler, steps).clamp(min=_LEAST_SNR)
+    kind = scheduler.config.prediction_type
+    weights = torch.ones_like(snr)
+    if settings.min_snr_gamma is not None:
+        weights = weights * min_snr_weights(snr, settings.min_snr_gamma, kind)
+    if settings.debiased_estimation_loss:
+        weights = weights * debiased_weights(snr, kind)
+    return weights
+
+
 def min_snr_weights(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
     """Min-SNR-gamma weights (batch,): Hang et al. 2023, arXiv 2303.09556, as sd-scripts has them.
 
@@ -60,9 +52,52 @@ def min_snr_weights(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
     return clipped / (snr + 1) if prediction_type == "v_prediction" else clipped / snr
 
 
-def per_picture_loss(prediction: Tensor, target: Tensor, masks: Tensor | None) -> Tensor:
-    """Mean squared error of each picture (batch,), in float32; masks (b, 1, h, w) weight pixels."""
-    error = (prediction.float() - target.float()) ** 2
+def debiased_weights(snr: Tensor, prediction_type: str) -> Tensor:
+    """Weights (batch,) of Yu et al. 2023, arXiv 2310.08442: 1 / sqrt(snr), 1 / (snr + 1) for v."""
+    snr = snr.clamp(max=_MOST_SNR)
+    return 1 / (snr + 1) if prediction_type == "v_prediction" else snr.rsqrt()
+
+
+def huber_thresholds(scheduler: DDPMScheduler, steps: Tensor, settings: Hyperparameters) -> Tensor:
+    """Where huber and smooth_l1 bend (batch,), by timestep: arXiv 2403.16728.
+
+    `exponential` falls from 1 to huber_c over all timesteps, `snr` falls with the noise's share.
+    """
+    c = settings.huber_c
+    if settings.huber_schedule == "exponential":
+        count = int(scheduler.config.num_train_timesteps)
+        return torch.exp(math.log(c) / count * steps.float())
+    if settings.huber_schedule == "snr":
+        sigmas = signal_to_noise(scheduler, steps).clamp(min=_LEAST_SNR).rsqrt()
+        return (1 - c) / (1 + sigmas) ** 2 + c
+    return torch.full(steps.shape, c, device=steps.device)
+
+
+def per_picture_loss(
+    prediction: Tensor,
+    target: Tensor,
+    masks: Tensor | None,
+    loss_type: LossType = "l2",
+    thresholds: Tensor | None = None,
+) -> Tensor:
+    """Mean error of each picture (batch,), in float32.
+
+    Args:
+        masks: (b, 1, h, w), weigh pixels.
+        thresholds: (batch,), for huber and smooth_l1.
+    """
+    error = _error(prediction.float() - target.float(), loss_type, thresholds)
     if masks is not None:
         error = error * masks
     return error.mean(dim=(1, 2, 3))
+
+
+def _error(difference: Tensor, loss_type: LossType, thresholds: Tensor | None) -> Tensor:
+    if loss_type == "l2":
+        return difference**2
+    if loss_type == "l1":
+        return difference.abs()
+    assert thresholds is not None
+    c = thresholds.view(-1, 1, 1, 1)
+    root = (difference**2 + c**2).sqrt() - c
+    return 2 * c * root if loss_type == "huber" else 2 * root

@@ -1,5 +1,8 @@
 """torch optimizers and learning-rate schedules by the names that sd-scripts' users write."""
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import torch
@@ -9,30 +12,43 @@ from optimizer.config.training import Hyperparameters
 from optimizer.errors import ConfigError
 from optimizer.training.adapters import Adapters
 
+UP_MATRICES = "lora_B"
+
 
 def build_optimizer(
     settings: Hyperparameters, adapters: Adapters, device: torch.device
 ) -> torch.optim.Optimizer:
-    """One parameter group per component, each with its learning rate.
+    """One parameter group per component, each with its learning rate; two with LoRA+.
 
     Raises:
         ConfigError: the optimizer does not run on this device.
     """
-    groups = [
-        {"params": adapters.parameters(name), "lr": _learning_rate(settings, name), "name": name}
-        for name in adapters.modules
-    ]
     if settings.optimizer_type == "PagedAdamW8bit" and device.type != "cuda":
         raise ConfigError("optimizer_type PagedAdamW8bit needs a CUDA device; use AdamW8bit")
+    groups = [group for name in adapters.modules for group in _groups(settings, adapters, name)]
     optimizer_class, options = _optimizer_class(settings.optimizer_type)
-    torch_optimizer: torch.optim.Optimizer = optimizer_class(
-        groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, **options
-    )
+    # Prodigy prints what it was asked to do.
+    with redirect_stdout(io.StringIO()):
+        torch_optimizer: torch.optim.Optimizer = optimizer_class(
+            groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, **options
+        )
+    set_averaged(torch_optimizer, False)
     return torch_optimizer
 
 
-def _learning_rate(settings: Hyperparameters, component: str) -> float:
-    return settings.effective_unet_lr if component == "unet" else settings.text_encoder_lr
+def _groups(
+    settings: Hyperparameters, adapters: Adapters, component: str
+) -> Iterator[dict[str, Any]]:
+    rate = settings.learning_rate_of(component)
+    named = list(adapters.named_parameters(component))
+    if settings.loraplus_lr_ratio is None:
+        yield {"params": [p for _, p in named], "lr": rate, "name": component}
+        return
+    ups = [p for name, p in named if UP_MATRICES in name]
+    rest = [p for name, p in named if UP_MATRICES not in name]
+    yield {"params": rest, "lr": rate, "name": component}
+    faster = rate * settings.loraplus_lr_ratio
+    yield {"params": ups, "lr": faster, "name": f"{component} up"}
 
 
 def _optimizer_class(name: str) -> tuple[Any, dict[str, Any]]:
@@ -43,6 +59,15 @@ def _optimizer_class(name: str) -> tuple[Any, dict[str, Any]]:
 
         # The learning rate is ours to search: Adafactor's own schedule stays off.
         return Adafactor, {"scale_parameter": False, "relative_step": False, "warmup_init": False}
+    if name == "Prodigy":
+        from prodigyopt import Prodigy
+
+        # The safeguard keeps a warm-up from raising the estimate of the rate.
+        return Prodigy, {"use_bias_correction": True, "safeguard_warmup": True}
+    if name == "AdamWScheduleFree":
+        from schedulefree import AdamWScheduleFree
+
+        return AdamWScheduleFree, {}
     import bitsandbytes
 
     return getattr(bitsandbytes.optim, name), {}
@@ -61,3 +86,41 @@ def build_schedule(
         num_cycles=settings.lr_scheduler_num_cycles,
     )
     return schedule
+
+
+def learning_rates(torch_optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """What each group learns at now; with Prodigy its estimate times the schedule's rate."""
+    groups = torch_optimizer.param_groups
+    return {group["name"]: float(group["lr"]) * float(group.get("d", 1)) for group in groups}
+
+
+@contextmanager
+def averaged(torch_optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """The weights that are worth drawing with: only AdamWScheduleFree trains others.
+
+    Its own way back from the average rounds, so the trained weights are kept aside.
+    """
+    if not hasattr(_inner(torch_optimizer), "eval"):
+        yield
+        return
+    parameters = [p for group in torch_optimizer.param_groups for p in group["params"]]
+    trained = [parameter.detach().clone() for parameter in parameters]
+    set_averaged(torch_optimizer, True)
+    try:
+        yield
+    finally:
+        set_averaged(torch_optimizer, False)
+        for parameter, kept in zip(parameters, trained, strict=True):
+            parameter.data.copy_(kept)
+
+
+def set_averaged(torch_optimizer: torch.optim.Optimizer, wanted: bool) -> None:
+    """Schedule-free optimizers keep two sets of weights and must be told which is in use."""
+    switch = getattr(_inner(torch_optimizer), "eval" if wanted else "train", None)
+    if switch is not None:
+        switch()
+
+
+def _inner(torch_optimizer: torch.optim.Optimizer) -> Any:
+    """accelerate's wrapper has both switches for every optimizer."""
+    return getattr(torch_optimizer, "optimizer", torch_optimizer)

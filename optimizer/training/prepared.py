@@ -1,17 +1,19 @@
 """A dataset ready to train on: batches of cached latents, cached embeddings of captions."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
 from optimizer.config.training import Hyperparameters
 from optimizer.data.batches import epoch_batches, updates_per_epoch
 from optimizer.data.cache import TensorStore
+from optimizer.data.header import header
 from optimizer.data.latents import Batch, LatentSource, picture_digest
 from optimizer.data.prompts import EmbeddingSource
 from optimizer.data.records import Record
-from optimizer.data.samples import BatchPlan, both_flips, place_record
+from optimizer.data.samples import BatchPlan, both_flips, place_record, validation_plans
 from optimizer.errors import DatasetError
 from optimizer.models.base import PromptEmbeds
 from optimizer.models.pipeline_model import PipelineModel
@@ -20,17 +22,39 @@ from optimizer.models.pipeline_model import PipelineModel
 class PreparedData:
     """The pictures of a study on one base model. What was encoded once is shared by all trials."""
 
-    def __init__(self, records: Sequence[Record], model: PipelineModel, store: TensorStore) -> None:
-        """Check that the pictures fit the model; raises DatasetError with all that do not."""
+    def __init__(
+        self,
+        records: Sequence[Record],
+        model: PipelineModel,
+        store: TensorStore,
+        validation: Sequence[Record] = (),
+        *,
+        names_folders: bool = False,
+    ) -> None:
+        """Check that the pictures fit the model.
+
+        Args:
+            validation: pictures that are never trained on.
+            names_folders: whether LoRA files may tell folder names and tags.
+
+        Raises:
+            DatasetError: with all pictures that do not fit.
+        """
         self.records, self.model, self.store = tuple(records), model, store
+        self.validation_records, self.names_folders = tuple(validation), names_folders
         self.latents = LatentSource(store, model.encode_pictures, model.identity_of("vae"))
         self.embeddings: dict[str, EmbeddingSource] = {}
-        _check_buckets(self.records, model.vae_factor)
+        _check_buckets((*self.records, *self.validation_records), model.vae_factor)
 
     @property
     def digest(self) -> str:
         """sha256 over pictures and captions, the first 16 digits."""
-        facts = [f"{picture_digest(r.path)} {r.captions} {r.subset}" for r in self.records]
+        parts = (("train", self.records), ("validation", self.validation_records))
+        facts = [
+            f"{part} {picture_digest(r.path)} {r.captions} {r.subset} {r.dataset}"
+            for part, records in parts
+            for r in records
+        ]
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
     def epoch(self, epoch: int, settings: Hyperparameters) -> Sequence[BatchPlan]:
@@ -50,6 +74,16 @@ class PreparedData:
     def encode_all(self) -> None:
         """Encode every picture now, so that a broken one is said before training."""
         self.latents.prepare(both_flips(self.records))
+        self.latents.prepare(self.validation())
+
+    def validation(self) -> Sequence[BatchPlan]:
+        """The validation pictures one by one, without augmentation."""
+        return validation_plans(self.validation_records)
+
+    def header(self, settings: Hyperparameters) -> Mapping[str, Any]:
+        """What a LoRA file says of the pictures; folder names and tags only when that is wanted."""
+        validation = len(self.validation_records)
+        return header(self.records, settings, validation, names_folders=self.names_folders)
 
     def load(self, plan: BatchPlan) -> Batch:
         """Latents and captions of one batch."""

@@ -14,6 +14,9 @@ from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import trained_adapters
 from optimizer.training.results import Observe, Report, TrainingData, TrainingResult
 from optimizer.training.run import Run
+from optimizer.training.state import StateKeeper, TrainingState, load_state, origin_of
+
+STATE_EVERY_S = 600.0
 
 
 class Trainer:
@@ -23,6 +26,14 @@ class Trainer:
         self.model = model
         self.data = data
 
+    def stopped_at(
+        self, settings: Hyperparameters, state_folder: Path | None
+    ) -> TrainingState | None:
+        """Where a run with these settings would go on; None where it would begin anew."""
+        if state_folder is None:
+            return None
+        return load_state(state_folder, settings, origin_of(self.model, self.data))
+
     def train(
         self,
         settings: Hyperparameters,
@@ -30,15 +41,17 @@ class Trainer:
         name: str,
         *,
         state_folder: Path | None = None,
+        state_every_s: float = STATE_EVERY_S,
         report: Report = lambda checkpoint: True,
         observe: Observe = lambda step: None,
     ) -> TrainingResult:
         """Train, saving `<name>-<epoch>.safetensors` and at last `<name>.safetensors` in `folder`.
 
         Args:
-            state_folder: where the run's state is kept after each epoch. A run of the same
-                settings that ended there before goes on from it, bit for bit; its earlier
+            state_folder: where the run's state is kept. A run of the same settings, base model
+                and pictures that ended there before goes on from it, bit for bit; its earlier
                 checkpoints are not reported again.
+            state_every_s: seconds after which the state is kept in the middle of an epoch too.
 
         Raises:
             NonFiniteLossError: as soon as a loss is NaN or infinite.
@@ -48,7 +61,10 @@ class Trainer:
         set_seed(settings.seed)
         with trained_adapters(self.model, settings) as adapters:
             try:
-                run = Run(self.model, self.data, settings, adapters, observe, state_folder)
+                keeper = StateKeeper(state_folder, state_every_s)
+                run = Run(self.model, self.data, settings, adapters, keeper, observe)
+                if state := self.stopped_at(settings, state_folder):
+                    run.restore(state, folder)
                 stopped = run.epochs(folder, name, report)
             finally:
                 # accelerate keeps its settings for the process; the next trial has others.

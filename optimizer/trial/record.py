@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optimizer.files import write_json
+from optimizer.files import write_bytes, write_json
 
 
 class TrialFolder:
@@ -26,6 +26,11 @@ class TrialFolder:
     def state(self) -> Path:
         """Where a run keeps what it needs to go on after it was killed."""
         return self.path / "state"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Where TensorBoard finds the run."""
+        return self.path / "tensorboard"
 
     def take_over(self, number: int) -> None:
         """Begin where an interrupted trial ended; its files are copied here.
@@ -53,6 +58,13 @@ class TrialFolder:
         """One line of metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(step) + "\n")
+
+    def keep_steps(self, last: int) -> None:
+        """Drop the lines after a step: a run that goes on from there will write them again."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()[:last]
+            write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
 
     def read(self, name: str) -> dict[str, Any]:
         """The reverse of `write`."""

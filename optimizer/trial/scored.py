@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optimizer.config.training import Hyperparameters
+from PIL import Image
+
 from optimizer.models.lora import applied_lora
 from optimizer.scoring.objective import Scores
 from optimizer.scoring.scorer import Picture
 from optimizer.training.results import Checkpoint
-from optimizer.training.state import load_state
+from optimizer.training.state import TrainingState
 from optimizer.trial.record import TrialFolder
 from optimizer.trial.workbench import Workbench
 
@@ -22,6 +23,11 @@ class ScoredCheckpoint:
     checkpoint: Checkpoint
     scores: Scores
 
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The higher the better; unhealthy pictures are worse than any others."""
+        return self.scores.health.ok, self.scores.objective
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for scores.json."""
         c = self.checkpoint
@@ -30,25 +36,24 @@ class ScoredCheckpoint:
             "global_step": c.global_step,
             "file": c.path.name,
             "sha256": c.sha256,
+            "validation_loss": c.validation_loss,
+            "validation_losses": dict(c.validation_losses),
             **self.scores.as_dict(),
         }
 
 
 def score_checkpoint(
     bench: Workbench, checkpoint: Checkpoint, folder: TrialFolder
-) -> ScoredCheckpoint:
-    """Score a LoRA file and keep the pictures beside the trial."""
+) -> tuple[ScoredCheckpoint, list[Image.Image]]:
+    """Score a LoRA file and keep its pictures, which are returned too, beside the trial."""
     with applied_lora(bench.model, checkpoint.path, bench.config.scoring.strength):
         scored = bench.scorer.score()
     save_pictures(scored.pictures, folder.samples(checkpoint.epoch))
-    return ScoredCheckpoint(checkpoint, scored.scores)
+    return ScoredCheckpoint(checkpoint, scored.scores), [p.image for p in scored.pictures]
 
 
-def scored_before(folder: TrialFolder, settings: Hyperparameters) -> list[ScoredCheckpoint]:
-    """The scores of those checkpoints that a run going on here will not report again."""
-    state = load_state(folder.state, settings)
-    if state is None:
-        return []
+def scored_before(folder: TrialFolder, state: TrainingState) -> list[ScoredCheckpoint]:
+    """The scores of those checkpoints that a run going on from this state will not report again."""
     done = {kept["epoch"]: kept for kept in state.checkpoints}
     found = []
     for told in folder.read("scores.json")["checkpoints"]:

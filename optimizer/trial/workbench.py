@@ -75,8 +75,10 @@ def open_workbench(config: StudyConfig) -> Workbench:
     """
     scorer = open_scorer(config)
     model = scorer.model
-    train, _ = _split(config, scan(config.dataset))
-    data = PreparedData(train, model, TensorStore(_cache() / "tensors"))
+    train, held_out = _split(config, scan(config.dataset))
+    store = TensorStore(_cache() / "tensors")
+    names_folders = config.study.names_folders_in_loras
+    data = PreparedData(train, model, store, held_out, names_folders=names_folders)
     data.encode_all()
     _say_long_captions(config, model, train)
     # Drawn now, while nothing is on the model yet.

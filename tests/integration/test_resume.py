@@ -1,19 +1,23 @@
 """A run that was killed goes on to the same losses and the same file, bit for bit."""
 
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from optimizer.config.training import Hyperparameters
+from optimizer.errors import DiskFullError
+from optimizer.models.lora import read_header
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.prepared import PreparedData
-from optimizer.training.results import Step
+from optimizer.training.results import Checkpoint, Step
 from optimizer.training.state import STATE_FILE
 from optimizer.training.trainer import Trainer
 
@@ -42,7 +46,13 @@ def settings(**changed: object) -> Hyperparameters:
 
 
 def train(
-    data: PreparedData, folder: Path, chosen: Hyperparameters, *, die_at: int | None = None
+    data: PreparedData,
+    folder: Path,
+    chosen: Hyperparameters,
+    *,
+    die_at: int | None = None,
+    error: type[BaseException] = Killed,
+    state_every_s: float = 1e9,
 ) -> tuple[list[Step], list[str]]:
     """Steps and digests of a run; with `die_at` it dies after that step."""
     steps: list[Step] = []
@@ -50,15 +60,21 @@ def train(
     def observe(step: Step) -> None:
         steps.append(step)
         if step.global_step == die_at:
-            raise Killed
+            raise error
 
-    trainer = Trainer(data.model, data)
-    result = trainer.train(chosen, folder, "mivo", state_folder=folder / "state", observe=observe)
+    result = Trainer(data.model, data).train(
+        chosen,
+        folder,
+        "mivo",
+        state_folder=folder / "state",
+        state_every_s=state_every_s,
+        observe=observe,
+    )
     return steps, [c.sha256 for c in result.checkpoints]
 
 
-def facts(steps: list[Step]) -> dict[int, tuple[float, float, float]]:
-    return {s.global_step: (s.loss, s.learning_rate, s.grad_norm) for s in steps}
+def facts(steps: list[Step]) -> dict[int, tuple[float, dict[str, float], float]]:
+    return {s.global_step: (s.loss, dict(s.learning_rates), s.grad_norm) for s in steps}
 
 
 @pytest.mark.parametrize("optimizer_type", ["AdamW", "AdamW8bit", "Lion8bit", "Adafactor"])
@@ -75,6 +91,115 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert resumed == digests
     assert [s.global_step for s in rest] == list(range(13, 21))
     assert facts(rest) == {k: v for k, v in facts(steps).items() if k > 12}
+
+
+@pytest.mark.parametrize(
+    ("optimizer_type", "rate", "schedule"),
+    [
+        ("AdamW8bit", 1e-3, "cosine"),
+        ("Prodigy", 1.0, "cosine"),
+        ("AdamWScheduleFree", 1e-3, "constant"),
+    ],
+)
+def test_run_goes_on_in_the_middle_of_an_epoch(
+    optimizer_type: str, rate: float, schedule: str, prepared: Prepared, tmp_path: Path
+) -> None:
+    data = prepared("sdxl")
+    chosen = settings(
+        optimizer_type=optimizer_type,
+        learning_rate=rate,
+        lr_scheduler=schedule,
+        lr_warmup_ratio=0.0,
+        lr_scheduler_num_cycles=1,
+        gradient_accumulation_steps=3,
+        train_batch_size=1,
+        max_train_epochs=3,
+    )
+    steps, digests = train(data, tmp_path / "whole", chosen)
+    # 16 pictures, one at a time, in groups of 3: 6 updates an epoch, the last of one picture.
+    assert [s.global_step for s in steps] == list(range(1, 19))
+    for die_at in (2, 3, 8, 12, 17):
+        with pytest.raises(Killed):
+            train(data, tmp_path / "broken", chosen, die_at=die_at, state_every_s=0)
+    rest, resumed = train(data, tmp_path / "broken", chosen, state_every_s=0)
+    assert [s.global_step for s in rest] == [
+        17,
+        18,
+    ]  # the seventeenth was not yet kept when its observer died
+    assert resumed == digests
+    assert facts(rest) == {k: v for k, v in facts(steps).items() if k > 16}
+
+
+def test_interrupted_run_has_kept_its_last_update(prepared: Prepared, tmp_path: Path) -> None:
+    data, chosen = prepared("sd15"), settings()
+    steps, digests = train(data, tmp_path / "whole", chosen)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "broken", chosen, die_at=6, error=KeyboardInterrupt)
+    rest, resumed = train(data, tmp_path / "broken", chosen)
+    assert [s.global_step for s in rest] == list(range(7, 21))
+    assert resumed == digests
+    assert facts(rest) == {k: v for k, v in facts(steps).items() if k > 6}
+
+
+def test_run_killed_while_a_checkpoint_is_reported_reports_it_again(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    data, chosen = prepared("sd15"), settings(max_train_epochs=2)
+    told: list[int] = []
+
+    def die(checkpoint: Checkpoint) -> bool:
+        told.append(checkpoint.epoch)
+        if len(told) == 1:
+            raise Killed
+        return True
+
+    for _ in range(2):
+        with suppress(Killed):
+            Trainer(data.model, data).train(
+                chosen, tmp_path, "mivo", state_folder=tmp_path / "state", report=die
+            )
+    assert told == [2, 2]
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """The system refuses to write any file beyond a kilobyte."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk_leaves_the_last_checkpoint_whole(prepared: Prepared, tmp_path: Path) -> None:
+    data, chosen = prepared("sd15"), settings()
+    _, digests = train(data, tmp_path / "whole", chosen)
+    broken = tmp_path / "broken"
+    with ExitStack() as disk, pytest.raises(DiskFullError, match=r"the disk is full .* run it ag"):
+
+        def fill(checkpoint: Checkpoint) -> bool:
+            disk.enter_context(full_disk())
+            return True
+
+        Trainer(data.model, data).train(
+            chosen, broken, "mivo", state_folder=broken / "state", report=fill
+        )
+    files = sorted(path.name for path in broken.rglob("*") if path.is_file())
+    assert files == ["mivo-000002.safetensors", STATE_FILE]
+    assert read_header(broken / "mivo-000002.safetensors").modules == 84
+    steps, resumed = train(data, broken, chosen)
+    assert resumed == digests
+    assert steps[0].global_step == 9
+
+
+def test_state_of_other_pictures_is_not_taken_up(prepared: Prepared, tmp_path: Path) -> None:
+    data = prepared("sd15")
+    with pytest.raises(Killed):
+        train(data, tmp_path, settings(), die_at=6)
+    fewer = PreparedData(data.records[:-1], data.model, data.store)
+    steps, _ = train(fewer, tmp_path, settings())
+    assert steps[0].global_step == 1
 
 
 def test_state_of_other_settings_is_not_taken_up(prepared: Prepared, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_accumulated_micro_batches_equal_one_batch(prepared: Prepared, tmp_path:
     chosen = settings(train_batch_size=1, gradient_accumulation_steps=4, max_train_epochs=1)
     _, four = train(data, tmp_path / "b", chosen)
     assert len(one) == len(four)
-    assert one[0].learning_rate == four[0].learning_rate
+    assert one[0].learning_rates == four[0].learning_rates
 
 
 @pytest.mark.parametrize("name", ["AdamW", "AdamW8bit", "Lion", "Lion8bit", "Adafactor"])

@@ -44,7 +44,7 @@ def problem(**values: Any) -> str:
         ("min_snr_gamma", 0, "greater than 0.0"),
         ("clip_skip", 13, "at most 12"),
         ("max_token_length", 77, "one of 75, 150 or 225"),
-        ("gradient_checkpointing", 1, "true or false"),
+        ("gradient_checkpointing", 1, "true or false or one of 'auto'"),
     ],
 )
 def test_values_that_cannot_be_trained_with_are_refused(

@@ -67,10 +67,10 @@ def _module_of(key: str) -> str:
     ("path", "named"),
     [
         ("down_blocks.0.attentions.1.proj_in", "input_blocks.2.1.proj_in"),
-        ("down_blocks.1.resnets.0.conv1", "input_blocks.4.0.conv1"),
-        ("down_blocks.1.downsamplers.0.conv", "input_blocks.6.0.conv"),
+        ("down_blocks.1.resnets.0.conv1", "input_blocks.4.0.in_layers.2"),
+        ("down_blocks.1.downsamplers.0.conv", "input_blocks.6.0.op"),
         ("mid_block.attentions.0.proj_in", "middle_block.1.proj_in"),
-        ("mid_block.resnets.1.conv2", "middle_block.2.conv2"),
+        ("mid_block.resnets.1.conv2", "middle_block.2.out_layers.3"),
         ("up_blocks.0.attentions.2.proj_out", "output_blocks.2.1.proj_out"),
         ("up_blocks.1.upsamplers.0.conv", "output_blocks.5.2.conv"),
         ("time_embedding.linear_1", "time_embedding.linear_1"),

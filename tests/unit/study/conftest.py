@@ -1,84 +1,76 @@
-"""Small studies in a real SQLite file and a real PostgreSQL."""
+"""Trials that end at once, as told."""
 
-import uuid
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import optuna
 import pytest
-from sqlalchemy import create_engine, text
 
-from optimizer.config.study import StudyConfig, load_study
-
-Make = Callable[..., StudyConfig]
-
-STUDY = """
-[study]
-name = "small"
-n_trials = {n_trials}
-search_space = "space.toml"
-output_dir = "runs"
-sampler = "{sampler}"
-{storage}
-[model]
-family = "sdxl"
-pretrained_model_name_or_path = "some/model"
-[scoring]
-clip_model = "some/clip"
-trigger = "mivo"
-class_word = "monster"
-prompts = ["{{trigger}} {{class}}"]
-[dataset]
-[[dataset.datasets]]
-resolution = 64
-[[dataset.datasets.subsets]]
-image_dir = "images"
-"""
-
-SPACE = """
-[parameters.learning_rate]
-type = "float"
-low = 1e-5
-high = 1e-2
-log = true
-[parameters.network_dim]
-type = "categorical"
-choices = [4, 8, 16]
-[parameters.network_alpha]
-type = "float"
-ratio_of = "network_dim"
-low = 0.25
-high = 1.0
-step = 0.25
-"""
+from optimizer.config.study import StudyConfig
+from optimizer.space.fit import Fitted
+from optimizer.study.open import space_of
+from optimizer.study.runner import StudyResult, run_study
+from optimizer.trial.outcome import Outcome
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> str | None:
-    """A database URL of its own for each test; None is the SQLite file in the study's folder."""
-    if request.param == "sqlite":
-        return None
-    server = str(request.getfixturevalue("postgres_url"))
-    name = f"test_{uuid.uuid4().hex}"
-    engine = create_engine(server.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.replace("/postgres?", f"/{name}?")
+class Quiet:
+    """An audience that only remembers under which numbers trials ended, and which were best."""
+
+    def __init__(self) -> None:
+        self.ended: list[int] = []
+        self.best: list[int] = []
+
+    def study_opened(self, study: optuna.Study, n_trials: int, seeds: list[Fitted]) -> None:
+        pass
+
+    def trial_began(self, number: int) -> None:
+        pass
+
+    def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
+        self.ended.append(number)
+        self.best += [number] if is_best else []
 
 
 @pytest.fixture
-def make_study(tmp_path: Path) -> Make:
-    def make(
-        *,
-        n_trials: int = 3,
-        storage: str | None = None,
-        space: str = SPACE,
-        sampler: str = "random",
-    ) -> StudyConfig:
-        line = "" if storage is None else f'storage = "{storage}"'
-        text = STUDY.format(n_trials=n_trials, storage=line, sampler=sampler)
-        (tmp_path / "study.toml").write_text(text)
-        (tmp_path / "space.toml").write_text(space)
-        return load_study(tmp_path / "study.toml")
+def audience() -> Quiet:
+    return Quiet()
 
-    return make
+
+@pytest.fixture
+def run_values(audience: Quiet) -> Callable[..., StudyResult]:
+    """Runs a study whose trials are worth `values`, None for infeasible; 0.5 after the last one.
+
+    `during` is called within each trial, with it and with how many were begun before.
+    """
+
+    def run(
+        config: StudyConfig,
+        values: Sequence[float | None] = (),
+        *,
+        during: Callable[[optuna.Trial, int], None] = lambda trial, count: None,
+        standard_error: float = 0.1,
+        **options: Any,
+    ) -> StudyResult:
+        space = space_of(config)
+        begun: list[int] = []
+
+        def objective(trial: optuna.Trial) -> Outcome:
+            settings = space.suggest(trial)
+            count = len(begun)
+            begun.append(trial.number)
+            during(trial, count)
+            value = values[count] if count < len(values) else 0.5
+            if value is None:
+                return Outcome("infeasible", "bad_pictures", "all black")
+            facts = {
+                "effective_params": settings.model_dump(include=set(config.space.parameters)),
+                "checkpoint": f"trial_{trial.number:04d}/checkpoints/small.safetensors",
+                "epoch": 1,
+                "objective_se": standard_error,
+                "max_train_steps": 40,
+            }
+            return Outcome("complete", "complete", value=value, attributes=facts)
+
+        return run_study(config, lambda: objective, audience, **options)
+
+    return run
