@@ -25,6 +25,7 @@ from optimizer.scoring import metrics
 from optimizer.scoring.generate import draw
 from optimizer.scoring.objective import weighted_geometric_mean
 from optimizer.scoring.scorer import Scorer
+from optimizer.scoring.vae import rebuilt
 from optimizer.trial.workbench import Workbench, open_workbench
 
 # learning rate, epochs, checkpoint every so many, network_dim
@@ -87,7 +88,9 @@ def _truth(scorer: Scorer) -> float:
 def _measured(scorer: Scorer) -> dict[str, float]:
     scores = scorer.score().scores
     parts = {name: part.value for name, part in scores.parts.items()}
-    real = scorer.encoder.pictures(scorer.reference_images)
+    side = scorer.config.resolution
+    rebuilds = [rebuilt(scorer.model, image, side) for image in scorer.reference_images]
+    real = scorer.encoder.pictures(rebuilds)
     alike = metrics.alike(real, scorer.references)
     base = float(scorer.anchors.base["clip_i"].mean())
     cut = float(np.clip((parts["clip_i"] - base) / (alike - base), 0, 1))

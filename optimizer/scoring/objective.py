@@ -1,7 +1,7 @@
 """One number per checkpoint: a geometric mean, so that no part can be traded away."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ class Scores:
     parts: dict[str, Part]
     health: Health
     counts: dict[str, int]
-    per_picture: dict[str, list[float]]
+    per_picture: dict[str, list[float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -102,7 +102,7 @@ class Scores:
             parts,
             health,
             dict(data["counts"]),
-            dict(data["per_picture"]),
+            dict(data.get("per_picture", {})),
         )
 
 

@@ -107,6 +107,8 @@ def _rescored(
 def _under(told: dict[str, Any], preset: Preset, anchors: Anchors) -> dict[str, Any]:
     """A checkpoint's entry of scores.json under another preset."""
     before = Scores.from_dict(told)
+    if not before.per_picture:
+        raise StudyError(f"{told['file']} was scored before metrics of every picture were kept")
     pictures = {name: np.array(v, dtype=np.float32) for name, v in before.per_picture.items()}
     per_prompt = before.counts["pictures_per_prompt"]
     scores, _ = score(pictures, anchors, preset, per_prompt, before.health)

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-VERBS = ("run", "transfer", "train", "evaluate", "compare", "best", "status", "dashboard", "demo")
+VERBS = (
+    *("run", "finals", "pick", "rescore", "transfer", "train", "evaluate", "compare", "best"),
+    *("status", "dashboard", "demo"),
+)
 
 
 def test_help_names_every_verb() -> None:

@@ -63,8 +63,8 @@ def head(tmp_path: Path) -> Path:
     """Two layers over the 12 numbers of the tiny CLIP, named as LAION's."""
     torch.manual_seed(3)
     tensors = {
-        "layers.0.weight": torch.randn(4, 12),
-        "layers.0.bias": torch.randn(4),
+        "layers.2.weight": torch.randn(4, 12),
+        "layers.2.bias": torch.randn(4),
         "layers.10.weight": torch.randn(1, 4),
         "layers.10.bias": torch.randn(1),
     }
@@ -111,7 +111,7 @@ def test_aesthetic_head_is_a_chain_of_linear_layers(
 
     layers = {name: tensor.numpy() for name, tensor in load_file(head).items()}
     images = [paint("red"), paint("blue")]
-    hidden = encoder.pictures(images) @ layers["layers.0.weight"].T + layers["layers.0.bias"]
+    hidden = encoder.pictures(images) @ layers["layers.2.weight"].T + layers["layers.2.bias"]
     expected = hidden @ layers["layers.10.weight"].T + layers["layers.10.bias"]
     assert AestheticMetric(head, encoder)(images, []) == pytest.approx(expected[:, 0], abs=1e-5)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,29 +196,46 @@ def test_finals_find_the_truly_best_more_often_than_the_search() -> None:
 
 def test_another_preset_ranks_the_same_trials_anew(config: StudyConfig) -> None:
     """One knows the subject and forgets the prompt, the other obeys."""
-    subject, prompt = metrics(0.75, 0.2), metrics(0.45, 0.3)
-    finished(config, [{2: scored(subject), 4: scored(metrics(0.21))}, {2: scored(prompt)}])
+    subject, between, prompt = metrics(0.75, 0.2), metrics(0.5, 0.3), metrics(0.55, 0.3)
+    finished(config, [{2: scored(subject), 4: scored(between)}, {2: scored(prompt)}])
     study = load_existing(config)
     study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={attrs.OUTCOME: "error"}))
     infeasible = create_trial(value=0.0, user_attrs={attrs.FEASIBLE: False})
     study.add_trial(infeasible)
-    assert best_of(config).number == 0
+    assert (best_of(config).number, best_of(config).epoch) == (0, 2)
     new = renamed(config, "small_prompt", "prompt")
     again = rescore(config, new)
     assert [t.state for t in again.trials] == [t.state for t in study.trials]
     best = best_trial(again, new.folder)
     assert best is not None
     assert best.number == 1
-    expected = [scored(m, "prompt").scores for m in (subject, prompt)]
+    expected = [scored(m, "prompt").scores for m in (between, prompt)]
     for trial, scores in zip(again.trials, expected, strict=False):
         assert trial.value == pytest.approx(scores.objective, abs=1e-6)
         assert trial.user_attrs[attrs.STANDARD_ERROR] == pytest.approx(scores.objective_se)
+    facts = again.trials[0].user_attrs
+    assert facts[attrs.EPOCH] == 4, "another checkpoint of it is best now"
+    assert facts[attrs.CHECKPOINT].endswith("trial_0000/checkpoints/small-000004.safetensors")
     assert again.trials[3].value == 0
     assert best.checkpoint.is_file(), "LoRAs stay where they are"
     assert read(new.folder / "best_params.json")["_study"]["study"] == "small_prompt"
     told = read(new.folder / "trial_0000/scores.json")["checkpoints"]
     assert [one["epoch"] for one in told] == [2, 4]
     assert [e.trial for e in entries(again, new.folder, 3)] == [1, 0, 0]
+
+
+def test_a_study_named_by_a_relative_path_can_go_on_after_rescoring(
+    config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own folder has the paths written out: both must be the same scoring."""
+    monkeypatch.chdir(config.path.parent)
+    text = config.path.read_text().replace("[scoring]", '[scoring]\nreference_dir = "refs"')
+    config.path.write_text(text)
+    near = load_study(Path("study.toml"))
+    finished(near, [{2: scored(metrics(0.4))}])
+    new = renamed(near, "small_style", "style")
+    rescore(near, new)
+    open_study(load_study(new.folder / "study.toml"))
 
 
 def test_a_rescored_study_can_go_on_and_be_rescored(three: StudyConfig) -> None:
