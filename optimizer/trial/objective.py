@@ -11,8 +11,10 @@ from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import BadPicturesError
 from optimizer.space.search_space import SearchSpace
+from optimizer.training.noise import training_scheduler
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.trial import attrs
+from optimizer.trial.divergence import DivergenceGuard, loss_of_nothing
 from optimizer.trial.intermediate import report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
@@ -61,7 +63,7 @@ class Objective:
             self.config.name,
             state_folder=folder.state,
             report=self._reporter(trial, folder, scored),
-            observe=self._observer(folder),
+            observe=self._observer(folder, settings),
         )
         self.bench.check_base_unchanged()
         folder.forget_state()
@@ -99,10 +101,14 @@ class Objective:
 
         return report
 
-    def _observer(self, folder: TrialFolder) -> Callable[[Step], None]:
+    def _observer(self, folder: TrialFolder, settings: Hyperparameters) -> Callable[[Step], None]:
+        scheduler = training_scheduler(dict(self.bench.model.pipeline.scheduler.config))
+        guard = DivergenceGuard(loss_of_nothing(scheduler, settings))
+
         def observe(step: Step) -> None:
             folder.append_step(asdict(step))
             self.audience.step(step)
+            guard.observe(step)
 
         return observe
 
