@@ -28,6 +28,9 @@ def record_again(
 
     Returns the new trial's number.
     """
+    known = _number_of_result(study, ended)
+    if known is not None:
+        return known
     kept = {k: v for k, v in ended.user_attrs.items() if k == attrs.SEED_ID}
     study.add_trial(
         create_trial(
@@ -39,11 +42,8 @@ def record_again(
             intermediate_values=ended.intermediate_values,
         )
     )
-    number = next(
-        trial.number
-        for trial in reversed(study.get_trials(deepcopy=False))
-        if trial.user_attrs.get(attrs.RESULT_OF) == ended.number
-    )
+    number = _number_of_result(study, ended)
+    assert number is not None
     logger.warning(
         "trial %d was ended from outside (%s) while it ran; its result is recorded as trial %d",
         ended.number,
@@ -51,6 +51,13 @@ def record_again(
         number,
     )
     return number
+
+
+def _number_of_result(study: optuna.Study, ended: FrozenTrial) -> int | None:
+    trials = study.get_trials(deepcopy=False)
+    return next(
+        (t.number for t in trials if t.user_attrs.get(attrs.RESULT_OF) == ended.number), None
+    )
 
 
 @contextmanager
