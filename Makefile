@@ -21,7 +21,7 @@ RUNXL = runs/$(basename $(notdir $(SDXL)))
 
 .DEFAULT_GOAL := ci
 .PHONY: ci setup demo test slow lint types sd15 transfer sdxl train evaluate compare overnight \
-	dashboard status clean help bench
+	dashboard tensorboard status clean help bench
 
 ci: lint types test ## Everything that CI runs (the default)
 
@@ -82,6 +82,9 @@ overnight: setup ## All of it, one after another; typed again it goes on where i
 
 dashboard: setup ## optuna-dashboard of a study (STUDY=..., PORT=...), on this machine only
 	$(OPTIMIZER) dashboard $(STUDY) --port $(PORT)
+
+tensorboard: setup ## Curves and pictures of a study's trials (STUDY=...), on this machine only
+	$(VENV)/bin/tensorboard --logdir $(RUN)
 
 status: setup ## Where a study stands (STUDY=...)
 	$(OPTIMIZER) status $(STUDY)

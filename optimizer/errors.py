@@ -9,6 +9,7 @@ OptimizerError
 │   ├── StorageError          a database that cannot be opened
 │   ├── StudyError            a study that is missing or was made with other settings
 │   └── TransferError         best parameters that cannot be carried over
+├── DiskFullError             nothing more can be written; what was written is whole; exit code 1
 ├── StudyStoppedError         a study gave up: failures in a row; exit code 1
 └── TrialError                one trial failed; the study goes on
     ├── NonFiniteLossError    the loss became NaN or infinite
@@ -61,6 +62,10 @@ class StudyError(InputError):
 
 class TransferError(InputError):
     """Best parameters cannot be carried over."""
+
+
+class DiskFullError(OptimizerError):
+    """Nothing more can be written; every file that was is whole."""
 
 
 class StudyStoppedError(OptimizerError):

@@ -1,4 +1,4 @@
-"""`optimizer compare`: two LoRAs side by side."""
+"""`optimizer compare`: LoRAs side by side."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +11,16 @@ from optimizer.cli.options import StudyOption
 def command(
     a: Annotated[Path, typer.Argument(metavar="A", help="LoRA file, such as the SD1.5 one.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="LoRA file, such as the SDXL one.")],
+    base: Annotated[
+        str | None,
+        typer.Argument(metavar="BASE", help="A base model to draw without LoRA, or a third LoRA."),
+    ] = None,
     study: StudyOption = None,
     output: Annotated[
         Path, typer.Option("--output", help="Folder for pictures and scores.")
     ] = Path("comparison"),
 ) -> None:
-    """Draw the same prompts and seeds with two LoRAs, each at its native size, and compare."""
-    from optimizer.report.evaluation import compare
+    """Draw the same prompts and seeds, each at its native size: index.html, PNG and numbers."""
+    from optimizer.report.comparison import compare
 
-    compare(a, b, study, output)
+    compare((a, b), base, study, output)

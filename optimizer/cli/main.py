@@ -12,6 +12,11 @@ from optimizer.cli import (
     dataset,
     demo,
     evaluate,
+    export_kohya,
+    finals,
+    pick,
+    report,
+    rescore,
     run,
     status,
     stop,
@@ -29,8 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, transfer, train, evaluate, compare, best, status, stop, dashboard, demo):
-    app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
+for verb in (
+    *(run, stop, finals, pick, rescore, transfer, train),
+    *(evaluate, compare, best, status, report, dashboard, export_kohya, demo),
+):
+    app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 app.add_typer(dataset.app, name="dataset")
 
 

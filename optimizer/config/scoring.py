@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 
@@ -11,6 +11,8 @@ from optimizer.config.references import ModelReference
 
 Preset = Literal["balanced", "character", "style", "prompt"]
 Sampler = Literal["model", "ddim", "euler", "euler_a", "dpmsolver++"]
+ShippedPrompts = Literal["dreambooth_live", "dreambooth_object"]
+"""Lists that come with this package: 25 prompts each, for what lives and for things."""
 Count = Annotated[int, Field(ge=1)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -41,15 +43,31 @@ def _check_prompts(prompts: tuple[str, ...]) -> tuple[str, ...]:
     return prompts
 
 
-def _list_or_file(value: object) -> str:
+def _kind_of_prompts(value: object) -> str:
+    if isinstance(value, str) and value in get_args(ShippedPrompts):
+        return "shipped"
     return "file" if isinstance(value, str | Path) else "list"
 
 
 Prompts = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_prompts)]
 PromptSource = Annotated[
-    Annotated[Prompts, Tag("list")] | Annotated[ResolvedPath, Tag("file")],
-    Discriminator(_list_or_file),
+    Annotated[Prompts, Tag("list")]
+    | Annotated[ShippedPrompts, Tag("shipped")]
+    | Annotated[ResolvedPath, Tag("file")],
+    Discriminator(_kind_of_prompts),
 ]
+
+
+class FinalsConfig(Frozen):
+    """The best checkpoints of a search are scored again: a winner of a noisy race is partly lucky.
+
+    Not part of what makes trials comparable: it may be changed at any time.
+    """
+
+    top: Annotated[int, Field(ge=0)] = 3
+    """Checkpoints that take part; 0 for no finals."""
+    times: Annotated[int, Field(ge=4)] = 4
+    """Pictures a prompt, as a multiple of num_images_per_prompt."""
 
 
 class ScoringConfig(Frozen):
@@ -62,11 +80,18 @@ class ScoringConfig(Frozen):
     class_word: Word
     """What the subject is, which the judge reads instead of the trigger; `{class}` in prompts."""
     prompts: PromptSource
-    """The prompts, or a file of them: text (one a line), TOML or JSON."""
+    """The prompts, a file of them (text, one a line; TOML or JSON), or a list that ships."""
     preservation_prompts: Prompts | None = None
     """Prompts that the LoRA should leave alone; `prompts` without the trigger when not given."""
     reference_dir: ResolvedPath | None = None
     """Pictures of the subject that are not trained on; held out of the dataset when not given."""
+
+    dino_model: ModelReference | None = None
+    """DINOv2, a folder or a hub id: adds `dino_i`, which sees the subject better than CLIP."""
+    pick_score_model: ModelReference | None = None
+    """PickScore, a folder or a hub id: adds `pick_score`, what people would pick."""
+    aesthetic_head: ResolvedPath | None = None
+    """LAION's aesthetic head as .safetensors, for clip_model ViT-L/14: adds `aesthetic`."""
 
     num_images_per_prompt: Count = 4
     num_inference_steps: Count = 30
@@ -84,3 +109,4 @@ class ScoringConfig(Frozen):
     seed: int = 0
     preset: Preset = "balanced"
     """What the objective stresses: see scoring/objective.py."""
+    finals: FinalsConfig = FinalsConfig()

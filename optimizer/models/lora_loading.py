@@ -65,7 +65,9 @@ def _layers(
         return []
     depth = int(model.pipeline.unet.config.layers_per_block)
     layers = []
-    for path, module in network.named_modules():
+    for found, module in network.named_modules():
+        # An adapter that is being trained wraps the layer itself.
+        path = found.removesuffix(".base_layer")
         if isinstance(module, nn.Linear | nn.Conv2d):
             names = [module_name(model.family, component, path, depth)]
             if component == "unet":

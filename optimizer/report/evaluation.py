@@ -1,42 +1,34 @@
-"""`optimizer evaluate` and `optimizer compare`: pictures and numbers of finished LoRAs."""
+"""`optimizer evaluate`: pictures and numbers of finished LoRAs, and which of them is best."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from optimizer.config.resolved import RESOLVED
-from optimizer.config.study import StudyConfig, load_study
-from optimizer.errors import ConfigError, LoraFileError
-from optimizer.files import file_digest, write_json
+from optimizer.config.study import StudyConfig
+from optimizer.files import write_json
 from optimizer.models.lora import applied_lora, read_header
+from optimizer.report.judged import (
+    Wishes,
+    as_wished,
+    check_family,
+    device_named,
+    lora_files,
+    sheet_names,
+    study_of,
+)
 from optimizer.report.tables import console
-from optimizer.scoring.compare import Difference, differences
+from optimizer.scoring.compare import differences
 from optimizer.scoring.objective import PARTS, Scores
 from optimizer.scoring.scorer import Scored, Scorer
 from optimizer.scoring.sheet import Cell, Row, write_sheet
 from optimizer.trial.workbench import open_scorer
 
-_SHOWN = (*PARTS[:2], "preservation", "clip_t", "clip_i", "diversity", "copy_rate")
-
-
-def study_of(lora: Path, given: Path | None) -> StudyConfig:
-    """The study a LoRA is judged by: the one given, else the one whose folder holds it.
-
-    Raises:
-        ConfigError: neither is there.
-    """
-    if given is not None:
-        return load_study(given)
-    for folder in lora.resolve().parents:
-        if (folder / RESOLVED).is_file():
-            return load_study(folder / RESOLVED)
-    raise ConfigError(
-        f"{lora} lies in no study's folder; say with --study whose base model and prompts to use"
-    )
+_SHOWN = (
+    *(*PARTS, "clip_t", "clip_i", "diversity", "copy_rate"),
+    *("dino_i", "pick_score", "aesthetic"),
+)
+BASE = "base model"
 
 
 def score_file(scorer: Scorer, lora: Path) -> Scored:
@@ -45,20 +37,46 @@ def score_file(scorer: Scorer, lora: Path) -> Scored:
         return scorer.score()
 
 
-def evaluate(loras: Sequence[Path], study: Path | None, output: Path) -> None:
-    """Contact sheet and scores of LoRA files, the bare base model beside them."""
+def evaluate(
+    given: Sequence[Path], study: Path | None, output: Path, wishes: Wishes, device: str | None
+) -> None:
+    """Contact sheets and scores of LoRA files, or of all in folders, the bare base beside them.
+
+    Raises:
+        InputError: files, study or wishes that cannot be used.
+    """
+    loras, place = lora_files(given), device_named(device)
     headers = [read_header(lora) for lora in loras]
-    config = study_of(loras[0], study)
+    config = as_wished(study_of(loras[0], study), headers[0], wishes)
     for header in headers:
-        _check_family(header.path, header.family, config)
-    scorer = open_scorer(config)
-    base = scorer.baseline
-    results = {"base model": base} | {str(lora): score_file(scorer, lora) for lora in loras}
-    for lora in loras:
-        write_sheet(output / f"{lora.stem}.png", lora.stem, sheet_rows(results[str(lora)], config))
-    write_json(output / "scores.json", {name: r.scores.as_dict() for name, r in results.items()})
+        check_family(header, config)
+    scorer = open_scorer(config, place)
+    results, files = {BASE: scorer.baseline}, {BASE: BASE}
+    for lora, name in sheet_names(loras).items():
+        results[name], files[name] = score_file(scorer, lora), str(lora)
+        write_sheet(output / f"{name}.png", name, sheet_rows(results[name], config))
+    told = {files[name]: result.scores.as_dict() for name, result in results.items()}
+    write_json(output / "scores.json", told)
     print_scores({name: r.scores for name, r in results.items()})
+    console.print(verdict(results), soft_wrap=True, highlight=False)
     console.print(f"pictures and scores: {output}", soft_wrap=True)
+
+
+def verdict(results: dict[str, Scored]) -> str:
+    """Which LoRA is best, and by how much beyond noise; alone, how far it is from the base."""
+    ranked = sorted(results, key=lambda name: results[name].scores.objective, reverse=True)
+    unusable = [n for n in ranked if n != BASE and not results[n].scores.health.ok]
+    ranked = [name for name in ranked if name not in unusable]
+    said = [f"{name}: {results[name].scores.health.sentence()}" for name in unusable]
+    if len(ranked) > 1:
+        first, second = ranked[:2]
+        lead = differences(results[second], results[first])[0]
+        noise = "beyond noise" if lead.is_clear else "within noise"
+        said.append(
+            f"best: {first}, {lead.difference:.3f} ahead of {second} "
+            f"(95 % interval {lead.low:+.3f} to {lead.high:+.3f}: {noise})"
+        )
+    return "\n".join(said)
 
 
 def sheet_rows(scored: Scored, config: StudyConfig) -> list[Row]:
@@ -74,95 +92,13 @@ def sheet_rows(scored: Scored, config: StudyConfig) -> list[Row]:
     return rows
 
 
-def compare(a: Path, b: Path, study: Path | None, output: Path) -> None:
-    """Two LoRAs over the same prompts and seeds, each on its own base model at its own size.
-
-    Prompts, seeds, real pictures and judge are those of A's study, so that both answer the same
-    questions.
-    """
-    loras = (a, b)
-    headers = [read_header(lora) for lora in loras]
-    configs = [study_of(lora, study) for lora in loras]
-    for header, config in zip(headers, configs, strict=True):
-        _check_family(header.path, header.family, config)
-    configs = [_asked_as(configs[0], config) for config in configs]
-    names = [f"{c.model.family}: {lora.stem}" for c, lora in zip(configs, loras, strict=True)]
-    asked = {
-        "loras": {n: file_digest(lora) for n, lora in zip(names, loras, strict=True)},
-        "scoring": configs[0].scoring.model_dump(mode="json"),
-    }
-    path = output / "comparison.json"
-    found = _compared_before(path, asked)
-    if found is None:
-        pairs = zip(configs, loras, strict=True)
-        scored = [score_file(open_scorer(config), lora) for config, lora in pairs]
-        found = differences(*scored)
-        count = scored[0].scores.counts["pictures_per_prompt"]
-        columns = [name for name in names for _ in range(count)]
-        write_sheet(output / "comparison.png", " beside ".join(names), _beside(scored), columns)
-        scores = {n: s.scores.as_dict() for n, s in zip(names, scored, strict=True)}
-        told = [asdict(difference) for difference in found]
-        write_json(path, {"asked": asked, "scores": scores, "differences": told})
-    print_differences(names, found)
-    console.print(f"pictures and scores: {output}", soft_wrap=True)
-
-
-def _asked_as(first: StudyConfig, config: StudyConfig) -> StudyConfig:
-    """`config`'s model with all that is asked of it from the first study, at its native size."""
-    scoring = first.scoring.model_copy(
-        update={"resolution": None, "clip_skip": config.scoring.clip_skip}
-    )
-    shared = {"scoring": scoring, "dataset": first.dataset, "study": first.study}
-    return config.model_copy(update=shared)
-
-
-def _compared_before(path: Path, asked: dict[str, Any]) -> list[Difference] | None:
-    """The differences of the same question, if it was asked before."""
-    try:
-        before = json.loads(path.read_bytes())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    if before.get("asked") != json.loads(json.dumps(asked)):
-        return None
-    console.print("compared before, nothing has changed since")
-    return [Difference(**difference) for difference in before["differences"]]
-
-
-def _check_family(lora: Path, family: str, config: StudyConfig) -> None:
-    if family != config.model.family:
-        raise LoraFileError(
-            f"{lora} is a LoRA for {family}, but {config.path} is a study of {config.model.family}"
-        )
-
-
-def _beside(scored: Sequence[Scored]) -> list[Row]:
-    """A row a prompt: the pictures of one model, then those of the other, seed by seed."""
-    count = scored[0].scores.counts["pictures_per_prompt"]
-    rows = []
-    for start in range(0, len(scored[0].pictures), count):
-        pictures = [p for s in scored for p in s.pictures[start : start + count]]
-        cells = (Cell(p.image, f"T {p.clip_t:.3f}  I {p.clip_i:.3f}") for p in pictures)
-        rows.append(Row(pictures[0].prompt, tuple(cells)))
-    return rows
-
-
 def print_scores(scores: dict[str, Scores]) -> None:
     """One LoRA a line, every part with its standard error."""
-    table = Table("LoRA", "objective", *_SHOWN)
+    measured = next(iter(scores.values())).parts
+    shown = [name for name in _SHOWN if name in measured]
+    table = Table("LoRA", "objective", *shown)
     for name, found in scores.items():
-        parts = (found.parts[part] for part in _SHOWN)
+        parts = (found.parts[part] for part in shown)
         cells = (f"{p.value:.3f} ± {p.standard_error:.3f}" for p in parts)
         table.add_row(name, f"{found.objective:.3f} ± {found.objective_se:.3f}", *cells)
-    console.print(table)
-
-
-def print_differences(names: Sequence[str], found: Sequence[Difference]) -> None:
-    """A metric a line, with the interval of the paired difference."""
-    table = Table("metric", *names, "difference", "95 % interval", "")
-    for d in found:
-        verdict = "clear" if d.is_clear else "within noise"
-        interval = f"{d.low:+.3f} to {d.high:+.3f}"
-        table.add_row(
-            d.metric, f"{d.a:.3f}", f"{d.b:.3f}", f"{d.difference:+.3f}", interval, verdict
-        )
     console.print(table)

@@ -16,6 +16,8 @@ from optimizer.scoring.sheet import write_sheet
 from optimizer.storage.database import sole_runner
 from optimizer.study.best_params import read_best_params
 from optimizer.study.signals import interruptible
+from optimizer.training.results import Step
+from optimizer.trial.tensorboard import TensorBoard
 
 DONE = "final.json"
 
@@ -62,14 +64,23 @@ def _train(config: StudyConfig, settings: Hyperparameters, folder: Path) -> None
     from optimizer.trial.workbench import open_workbench
 
     bench = open_workbench(config)
-    with ProgressView() as view:
+    state = bench.trainer.stopped_at(settings, folder / "state")
+    with (
+        ProgressView() as view,
+        TensorBoard(folder / "tensorboard", state.global_step if state else 0) as board,
+    ):
         view.begin("final run")
+
+        def observe(step: Step) -> None:
+            board.step(step)
+            view.step(step)
+
         result = bench.trainer.train(
             settings,
             folder,
             config.name,
             state_folder=folder / "state",
-            observe=view.step,
+            observe=observe,
         )
     scored = {c.path.name: score_file(bench.scorer, c.path) for c in result.checkpoints}
     for name, found in scored.items():

@@ -9,6 +9,7 @@ from rich.table import Table
 from optimizer.config.study import StudyConfig
 from optimizer.files import write_json
 from optimizer.logs import log_to
+from optimizer.report.base_pictures import keep_base_pictures
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
@@ -42,7 +43,9 @@ def run_with_view(
         def make_objective() -> Objective:
             from optimizer.trial.objective import Objective as TrialObjective
 
-            return TrialObjective(config, open_workbench(config), space, view)
+            bench = open_workbench(config)
+            keep_base_pictures(bench.scorer, config.folder)
+            return TrialObjective(config, bench, space, view)
 
         result = run_study(
             config, make_objective, view, n_trials=n_trials, seeds=seeds, deadline=deadline

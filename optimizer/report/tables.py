@@ -60,6 +60,7 @@ def print_best(config: StudyConfig, best: BestTrial) -> None:
         "trial": best.number,
         "objective": f"{best.value:.3f} ± {best.standard_error:.3f}",
         "best at epoch": best.epoch,
+        "chosen by": best.chosen_by + (f": {best.why}" if best.chosen_by == "pick" else ""),
         **best.params,
     }
     console.print(key_values(f"best of {config.name}", facts))

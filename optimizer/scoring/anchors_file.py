@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from optimizer import __version__
@@ -13,8 +12,12 @@ from optimizer.config.scoring import ScoringConfig
 from optimizer.files import write_json
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
+from optimizer.scoring.metric import Metric
 from optimizer.scoring.objective import Anchors
 from optimizer.scoring.prompts import PromptSet
+
+_FORMAT = 2
+"""Raised when an anchor is computed in another way."""
 
 _DRAWING = {
     "num_inference_steps",
@@ -34,13 +37,15 @@ def anchors_key(
     config: ScoringConfig,
     prompts: PromptSet,
     references: Sequence[Image.Image],
+    extras: Sequence[Metric],
 ) -> str:
     """A digest of everything that anchors depend on, contents and not names."""
     facts = {
-        "version": __version__,
+        "version": [__version__, _FORMAT],
         "model": [model.family, model.loaded_weights, model.device.type, str(model.dtype)],
         "scheduler": dict(model.pipeline.scheduler.config),
         "encoder": encoder.identity,
+        "extras": {metric.name: metric.identity for metric in extras},
         "drawing": config.model_dump(mode="json", include=_DRAWING),
         "plan": [[p.prompt, p.judged, p.seed] for p in (*prompts.subject, *prompts.preservation)],
         "references": [_digest(image) for image in references],
@@ -54,9 +59,7 @@ def read_anchors(folder: Path | None, key: str) -> Anchors | None:
     if folder is None:
         return None
     try:
-        data = json.loads(_path(folder, key).read_bytes())
-        base = {name: np.array(values, dtype=np.float32) for name, values in data["base"].items()}
-        return Anchors(base, float(data["clip_i_ceiling"]))
+        return Anchors.from_dict(json.loads(_path(folder, key).read_bytes()))
     except (FileNotFoundError, ValueError, KeyError):
         return None  # a damaged cache is no cache
 
@@ -64,8 +67,7 @@ def read_anchors(folder: Path | None, key: str) -> Anchors | None:
 def write_anchors(folder: Path | None, key: str, anchors: Anchors) -> None:
     """Keep anchors; nothing happens without a folder."""
     if folder is not None:
-        base = {name: values.tolist() for name, values in anchors.base.items()}
-        write_json(_path(folder, key), {"base": base, "clip_i_ceiling": anchors.clip_i_ceiling})
+        write_json(_path(folder, key), anchors.as_dict())
 
 
 def _path(folder: Path, key: str) -> Path:

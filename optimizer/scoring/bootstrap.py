@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.scoring.encoders import Array
+from optimizer.scoring.array import Array
 
 RESAMPLES = 1000
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from optimizer.scoring.bootstrap import resampled_means
 from optimizer.scoring.scorer import Scored
 
-METRICS = ("clip_t", "clip_i", "preservation", "leak", "diversity", "copy_rate")
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -47,7 +45,7 @@ def differences(a: Scored, b: Scored) -> list[Difference]:
             "objective", a.scores.objective, b.scores.objective, b.objectives - a.objectives
         )
     ]
-    for metric in METRICS:
+    for metric in (name for name in a.per_picture if name in b.per_picture):
         one, other = a.per_picture[metric], b.per_picture[metric]
         spread = resampled_means(other - one, per_prompt)
         found.append(_difference(metric, float(one.mean()), float(other.mean()), spread))

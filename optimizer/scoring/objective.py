@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from optimizer.config.scoring import Preset
 from optimizer.errors import DatasetError
+from optimizer.scoring.array import Array
 from optimizer.scoring.bootstrap import resampled_means
-from optimizer.scoring.encoders import Array
 from optimizer.scoring.health import Health
 
 PARTS = ("subject", "prompt", "preservation")
@@ -22,6 +22,8 @@ PRESETS: dict[Preset, dict[str, float]] = {
 }
 _SMALLEST = 1e-3
 """Cosines may be negative; a base below this would turn a ratio's sign."""
+_KNEE = 0.9
+"""Share of the way from base to ceiling from where on more counts less, but always something."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,27 @@ class Anchors:
     base: Mapping[str, Array]
     clip_i_ceiling: float
 
-    def check(self) -> None:
-        """Raises DatasetError when the references show nothing that the base lacks."""
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        base = {name: values.tolist() for name, values in self.base.items()}
+        return {"base": base, "clip_i_ceiling": self.clip_i_ceiling}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Anchors":
+        """The reverse."""
+        base = {name: np.array(values, dtype=np.float32) for name, values in data["base"].items()}
+        return cls(base, float(data["clip_i_ceiling"]))
+
+    def check(self, alike: float) -> None:
+        """Raises DatasetError when the references show nothing that the base lacks.
+
+        alike: mean CLIP-I of the references with each other.
+        """
         base = float(self.base["clip_i"].mean())
-        if self.clip_i_ceiling <= base:
+        if alike <= base:
             raise DatasetError(
                 "the reference pictures do not differ from what the base model draws by itself: "
-                f"they are no more alike to each other (CLIP-I {self.clip_i_ceiling:.3f}) than to "
+                f"they are no more alike to each other (CLIP-I {alike:.3f}) than to "
                 f"its pictures ({base:.3f}), so the judge cannot see the subject. Use clearer or "
                 "more uniform reference pictures, or a larger clip_model"
             )
@@ -60,7 +76,8 @@ class Scores:
     """Everything a checkpoint's pictures are worth.
 
     parts: raw metrics, and those of the objective in [0, 1]: `subject`, `prompt` and
-    `preservation_share`. counts: pictures behind the numbers.
+    `preservation_share`. counts: pictures behind the numbers. per_picture: raw metrics of every
+    picture, prompt by prompt, from which another preset's scores follow without drawing.
     """
 
     objective: float
@@ -68,6 +85,7 @@ class Scores:
     parts: dict[str, Part]
     health: Health
     counts: dict[str, int]
+    per_picture: dict[str, list[float]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -78,7 +96,14 @@ class Scores:
         """The reverse; other keys are passed over."""
         parts = {name: Part(**part) for name, part in data["parts"].items()}
         health = Health.from_dict(data["health"])
-        return cls(data["objective"], data["objective_se"], parts, health, dict(data["counts"]))
+        return cls(
+            data["objective"],
+            data["objective_se"],
+            parts,
+            health,
+            dict(data["counts"]),
+            dict(data["per_picture"]),
+        )
 
 
 def score(
@@ -113,16 +138,22 @@ def score(
         "pictures_per_prompt": per_prompt,
     }
     objective = _part(weighted_geometric_mean(normal, preset), objectives)
-    return Scores(objective.value, objective.standard_error, parts, health, counts), objectives
+    raw = {name: [float(value) for value in values] for name, values in per_picture.items()}
+    scores = Scores(objective.value, objective.standard_error, parts, health, counts, raw)
+    return scores, objectives
 
 
 def normalised(
     means: Mapping[str, Any], base: Mapping[str, Any], anchors: Anchors
 ) -> dict[str, Any]:
-    """Parts in [0, 1]: subject between base and ceiling, the others as a share of the base's."""
+    """Parts in [0, 1]: subject between base and ceiling, the others as a share of the base's.
+
+    A LoRA may exceed the ceiling, as its pictures are more typical of the references than real
+    ones. It is not cut off there, which would make good trials equal, but bent.
+    """
     span = np.maximum(anchors.clip_i_ceiling - base["clip_i"], _SMALLEST)
     return {
-        "subject": np.clip((means["clip_i"] - base["clip_i"]) / span, 0, 1),
+        "subject": _bent((means["clip_i"] - base["clip_i"]) / span),
         "prompt": _share(means["clip_t"], base["clip_t"]),
         "preservation": _share(means["preservation"], base["preservation"]),
     }
@@ -133,6 +164,13 @@ def weighted_geometric_mean(parts: Mapping[str, Any], preset: Preset) -> Any:
     exponents = PRESETS[preset]
     product = np.prod([np.power(parts[name], exponents[name]) for name in PARTS], axis=0)
     return product ** (1 / sum(exponents.values()))
+
+
+def _bent(share: Any) -> Any:
+    """The share itself up to the knee, then ever closer to 1; increasing everywhere above 0."""
+    rest = 1 - _KNEE
+    above = 1 - rest * np.exp(-(np.maximum(share, _KNEE) - _KNEE) / rest)
+    return np.where(share > _KNEE, above, np.maximum(share, 0))
 
 
 def _share(mean: Any, base: Any) -> Any:

@@ -10,6 +10,8 @@ from optimizer.config.scoring import ScoringConfig
 from optimizer.errors import ConfigError
 from optimizer.scoring.prompt_files import read_prompts
 
+_SHIPPED = Path(__file__).parent / "prompt_lists"
+
 
 @dataclass(frozen=True)
 class PlannedPicture:
@@ -37,14 +39,36 @@ def plan_pictures(config: ScoringConfig, source: str) -> PromptSet:
     Raises:
         ConfigError: a prompts file that cannot be used, or a preservation prompt with the trigger.
     """
-    given = config.prompts
-    prompts = read_prompts(given) if isinstance(given, Path) else given
-    drawn = [_filled(prompt, config) for prompt in prompts]
+    drawn = [_filled(prompt, config) for prompt in _templates(config.prompts)]
     judged = [without_trigger(prompt, config.trigger, config.class_word) for prompt in drawn]
     plain = judged if config.preservation_prompts is None else _plain(config, source)
     return PromptSet(
         _planned(config, drawn, judged, "subject"), _planned(config, plain, plain, "preservation")
     )
+
+
+def with_samples(config: ScoringConfig, samples: int, source: str) -> ScoringConfig:
+    """A scoring of exactly so many pictures: as many of the first prompts as share them evenly.
+
+    Raises:
+        ConfigError: prompts times seeds give fewer, or the number cannot be shared evenly.
+    """
+    templates, most = tuple(_templates(config.prompts)), config.num_images_per_prompt
+    possible = {p * s: (p, s) for s in range(most, 0, -1) for p in range(1, len(templates) + 1)}
+    if samples > len(templates) * most:
+        raise ConfigError(
+            f"{source}: {samples} samples are more than its {len(templates)} prompts x {most} "
+            f"seeds give ({len(templates) * most}); add prompts or raise num_images_per_prompt"
+        )
+    if samples not in possible:
+        near = min(possible, key=lambda n: abs(n - samples))
+        raise ConfigError(
+            f"{source}: {samples} samples cannot be shared evenly by prompts with up to {most} "
+            f"pictures each; ask for {near}"
+        )
+    prompts, images = possible[samples]
+    update = {"prompts": templates[:prompts], "num_images_per_prompt": images}
+    return config.model_copy(update=update)
 
 
 def picture_seed(seed: int, kind: str, prompt: int, image: int) -> int:
@@ -62,6 +86,13 @@ def without_trigger(prompt: str, trigger: str, class_word: str) -> str:
     name, kind = re.escape(trigger), re.escape(class_word)
     together = rf"{name}[\s,]+{kind}|{kind}[\s,]+{name}|{name}"
     return re.sub(rf"(?<!\w)(?:{together})(?!\w)", lambda _: class_word, prompt, flags=re.I)
+
+
+def _templates(given: tuple[str, ...] | str | Path) -> Sequence[str]:
+    """A string is the name of a list that ships."""
+    if isinstance(given, str):
+        given = _SHIPPED / f"{given}.txt"
+    return read_prompts(given) if isinstance(given, Path) else given
 
 
 def _filled(prompt: str, config: ScoringConfig) -> str:

@@ -1,6 +1,7 @@
 """From a LoRA on a model to its scores."""
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +15,13 @@ from optimizer.errors import DatasetError
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring import metrics
 from optimizer.scoring.anchors_file import anchors_key, read_anchors, write_anchors
-from optimizer.scoring.encoders import Array, ClipEncoder
+from optimizer.scoring.array import Array
+from optimizer.scoring.encoders import ClipEncoder
 from optimizer.scoring.generate import draw
 from optimizer.scoring.health import health_of
+from optimizer.scoring.metric import Metric
 from optimizer.scoring.objective import Anchors, Part, Scores, score
-from optimizer.scoring.prompts import PlannedPicture, PromptSet
+from optimizer.scoring.prompts import PlannedPicture, PromptSet, picture_seed, plan_pictures
 from optimizer.scoring.vae import rebuilt
 
 
@@ -69,9 +72,11 @@ class Scorer:
         references: Sequence[Image.Image],
         training: Iterable[Image.Image],
         cache: Path | None = None,
+        extras: Sequence[Metric] = (),
     ) -> None:
         """Embed real pictures, of which `training` may come lazily.
 
+        extras: metrics beyond those of the encoder; they are reported, the objective has its own.
         cache: folder to keep anchors in; without it every process draws the base anew.
 
         Raises:
@@ -81,6 +86,7 @@ class Scorer:
             raise DatasetError("there are no reference pictures to compare drawn ones with")
         self.model, self.encoder, self.config, self.prompts = model, encoder, config, prompts
         self.reference_images, self.cache = list(references), cache
+        self.extras = extras
         self.references = encoder.pictures(references)
         self.training = encoder.pictures(training)
 
@@ -93,12 +99,18 @@ class Scorer:
             RuntimeError: an adapter is on the model: this is about the bare base.
         """
         key = anchors_key(
-            self.model, self.encoder, self.config, self.prompts, self.reference_images
+            self.model,
+            self.encoder,
+            self.config,
+            self.prompts,
+            self.reference_images,
+            self.extras,
         )
         anchors = read_anchors(self.cache, key)
         if anchors is None:
-            anchors = Anchors(self._base.per_picture, self._ceiling())
-            anchors.check()
+            real = self._real_pictures()
+            anchors = Anchors(self._base.per_picture, metrics.ceiling(real, self.references))
+            anchors.check(metrics.alike(real, self.references))
             write_anchors(self.cache, key, anchors)
         return anchors
 
@@ -112,15 +124,33 @@ class Scorer:
         anchors = self.anchors
         return self._scored(self._measure(), anchors)
 
+    def redrawn(self, times: int) -> "Scorer":
+        """The same prompts with fresh seeds and `times` as many pictures; nothing is loaded anew.
+
+        Fresh seeds, as the search's own ones have favoured what won on them.
+        """
+        other = copy(self)
+        for kept in ("anchors", "baseline", "_base"):
+            other.__dict__.pop(kept, None)
+        other.config = self.config.model_copy(
+            update={
+                "num_images_per_prompt": times * self.config.num_images_per_prompt,
+                "seed": picture_seed(self.config.seed, "finals", 0, 0),
+            }
+        )
+        other.prompts = plan_pictures(other.config, "the study's prompts")
+        return other
+
     @cached_property
     def _base(self) -> _Measured:
         if any(getattr(m, "peft_config", None) for m in self.model.modules.values()):
             raise RuntimeError("ask for a scorer's anchors and baseline before adapters are put on")
         return self._measure()
 
-    def _ceiling(self) -> float:
+    def _real_pictures(self) -> Array:
+        """Unit vectors of the references as the model would draw them at best."""
         images = [rebuilt(self.model, i, self.config.resolution) for i in self.reference_images]
-        return metrics.ceiling(self.encoder.pictures(images), self.references)
+        return self.encoder.pictures(images)
 
     def _measure(self) -> _Measured:
         subject, plain = self.prompts.subject, self.prompts.preservation
@@ -138,6 +168,8 @@ class Scorer:
             "diversity": metrics.diversity(vectors, per_prompt),
             "copy_rate": metrics.copy_rate(vectors, self.training, self.references),
         }
+        judged = [picture.judged for picture in subject]
+        per_picture |= {metric.name: metric(images, judged) for metric in self.extras}
         return _Measured(images, plain_images, vectors, per_picture)
 
     def _scored(self, measured: _Measured, anchors: Anchors) -> Scored:

@@ -24,6 +24,9 @@ def write_best_params(path: Path, best: BestTrial, study: dict[str, Any]) -> Non
         "objective_se": best.standard_error,
         "epoch": best.epoch,
         "checkpoint": str(best.checkpoint),
+        "chosen_by": best.chosen_by,
+        "why": best.why,
+        "finals_agree": best.finals_agree,
     }
     write_json(path, best.params | {PROVENANCE: provenance})
 

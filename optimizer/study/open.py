@@ -63,7 +63,7 @@ def _settings(config: StudyConfig) -> dict[str, Any]:
         attrs.FOLDER: str(config.folder.resolve()),
         attrs.SPACE: space.description(),
         attrs.SPACE_DIGEST: space.digest(),
-        attrs.SCORING: config.scoring.model_dump(mode="json"),
+        attrs.SCORING: config.scoring.model_dump(mode="json", exclude={"finals"}),
     }
 
 

@@ -55,8 +55,8 @@ def fail_and_retry(
         logger.warning("trial %d was ended from outside; it does not run again", trial.number)
         return False
     history: dict[str, Any] = trial.user_attrs.get(attrs.RETRY_OF, {"trial": None, "retries": 0})
-    retries = history["retries"] + int(counted)
-    again: bool = retries <= MOST_RETRIES
+    retries = int(history["retries"]) + int(counted)
+    again = retries <= MOST_RETRIES
     if again and not _has_copy(study, trial):
         # Before the state changes: a process that dies between the two finds this trial running
         # and its copy there, not a trial that failed and will never be done again.

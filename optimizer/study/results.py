@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from optimizer.study.choice import ChosenBy, choose, finals_agree
 from optimizer.trial import attrs
 
 
@@ -21,6 +22,9 @@ class BestTrial:
     """Effective hyperparameters: those trained with, not those Optuna stores."""
     checkpoint: Path
     epoch: int
+    chosen_by: ChosenBy = "search"
+    why: str = ""
+    finals_agree: bool | None = None
 
 
 def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -39,17 +43,20 @@ def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def best_trial(study: optuna.Study, folder: Path) -> BestTrial | None:
-    """The best feasible trial, or None before there is one."""
+    """The best feasible trial, by pick, finals or search; None before there is one."""
     trials = feasible_trials(study)
     if not trials:
         return None
-    best = trials[0]
-    attributes = best.user_attrs
+    best = choose(study, trials)
+    params = next(t.user_attrs[attrs.EFFECTIVE] for t in trials if t.number == best.trial)
     return BestTrial(
-        number=best.number,
-        value=float(best.value or 0.0),
-        standard_error=float(attributes.get(attrs.STANDARD_ERROR, 0.0)),
-        params=dict(attributes[attrs.EFFECTIVE]),
-        checkpoint=folder / attributes[attrs.CHECKPOINT],
-        epoch=int(attributes[attrs.EPOCH]),
+        number=best.trial,
+        value=best.objective,
+        standard_error=best.objective_se,
+        params=dict(params),
+        checkpoint=folder / best.checkpoint,
+        epoch=best.epoch,
+        chosen_by=best.chosen_by,
+        why=best.why,
+        finals_agree=finals_agree(study),
     )

@@ -1,8 +1,8 @@
 """Running a study: the one place that asks Optuna for trials and tells it how they ended."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,12 +11,12 @@ import optuna
 
 from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
-from optimizer.errors import InputError, StudyStoppedError
+from optimizer.errors import DiskFullError, InputError, StudyStoppedError
 from optimizer.space.fit import Fitted
 from optimizer.storage.database import one_at_a_time, sole_runner
 from optimizer.storage.disk import refuse_full_disk
 from optimizer.storage.outage import outlast
-from optimizer.study.best_params import write_best_params
+from optimizer.study.announce import write_best
 from optimizer.study.convergence import progress, remove_alert, write_alert, write_monitor
 from optimizer.study.lease import Lease
 from optimizer.study.open import open_study, space_of
@@ -30,8 +30,6 @@ from optimizer.study.stopping import Stopping, stop_file
 from optimizer.study.telling import recover_results, tell
 from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome
-
-logger = logging.getLogger(__name__)
 
 MOST_FAILURES_IN_A_ROW = 3
 MOST_REFUSALS_IN_A_ROW = 200
@@ -165,35 +163,29 @@ class _Loop:
         started = time.monotonic()
         try:
             outcome = objective(trial)
-        except InputError as error:
-            # The pictures, say, have changed since the start: not this trial's fault.
-            frozen = self.study._storage.get_trial(trial._trial_id)
-            fail_and_retry(self.study, frozen, "input", str(error), counted=False)
+        except (InputError, DiskFullError) as error:
+            # The pictures, say, have changed since the start: not this trial's fault. A full disk
+            # may be the database's too; then the next start finds the trial.
+            with suppress(optuna.exceptions.StorageInternalError):
+                frozen = self.study._storage.get_trial(trial._trial_id)
+                fail_and_retry(self.study, frozen, "input", str(error), counted=False)
             raise
         seconds = {attrs.SECONDS: round(time.monotonic() - started, 2)}
         return replace(outcome, attributes=outcome.attributes | seconds)
 
     def _settle(self, trial: optuna.Trial, outcome: Outcome) -> tuple[int, BestTrial | None]:
         """Record an outcome; returns its number and the best trial there is then."""
-        number = tell(self.study, self.study._storage.get_trial(trial._trial_id), outcome)
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        number = tell(self.study, frozen, outcome, self.config.folder)
         best = self._best()
         if best is not None:
-            self._write_best(best)
+            # Also where it did not change: an earlier run may have died before it could.
+            write_best(self.config, self.study, best)
         write_monitor(self.config.folder, progress(counted_trials(self.study)))
         return number, best
 
     def _best(self) -> BestTrial | None:
         return best_trial(self.study, self.config.folder)
-
-    def _write_best(self, best: BestTrial) -> None:
-        # Also where it did not change: an earlier run may have died before it could.
-        provenance = {
-            "study": self.config.name,
-            "family": self.config.model.family,
-            "space_digest": self.study.user_attrs[attrs.SPACE_DIGEST],
-            "max_train_steps": self.study.trials[best.number].user_attrs.get(attrs.MAX_TRAIN_STEPS),
-        }
-        write_best_params(self.config.folder / "best_params.json", best, provenance)
 
     def _give_up_when_hopeless(self, outcome: Outcome) -> None:
         self.failures = self.failures + 1 if outcome.state == "failed" else 0

@@ -21,10 +21,13 @@ WORST_VALUE = 0.0
 """The objective lies in [0, 1]; what cannot be scored is the worst there is."""
 
 
-def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> int:
+def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome, folder: Path) -> int:
     """Tell Optuna how a trial ended; returns the number under which its result is recorded.
 
     Told again, after a lost connection, it does what was not yet done.
+
+    Args:
+        folder: the study's.
     """
     if outcome.state in ("failed", "interrupted"):
         counted = outcome.state == "failed"
@@ -45,7 +48,7 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome) -> int:
     ended = study._storage.get_trial(trial._trial_id)
     if ended.value == value and attrs.FEASIBLE in ended.user_attrs:
         return trial.number
-    return record_again(study, ended, value, facts)
+    return record_again(study, ended, value, facts, folder)
 
 
 def _note(study: optuna.Study, trial: FrozenTrial, facts: dict[str, Any]) -> bool:
@@ -67,7 +70,7 @@ def recover_results(study: optuna.Study, folder: Path) -> list[int]:
     for trial in orphans(study):
         path = folder / f"trial_{trial.number:04d}" / RESULT
         if outcome := _completed(path):
-            recorded.append(tell(study, trial, outcome))
+            recorded.append(tell(study, trial, outcome, folder))
             logger.warning("trial %d: its result, left by a dead worker, is taken", trial.number)
     return recorded
 

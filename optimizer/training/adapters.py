@@ -17,6 +17,13 @@ from optimizer.training.adapter_config import adapter_config
 
 TRAINED = "default"
 
+_SWITCHES = (
+    ("enable_gradient_checkpointing", "disable_gradient_checkpointing"),
+    ("activation_checkpointing_enable", "activation_checkpointing_disable"),
+    ("gradient_checkpointing_enable", "gradient_checkpointing_disable"),
+)
+"""diffusers', and transformers' new and old names."""
+
 
 @dataclass(frozen=True)
 class Adapters:
@@ -105,11 +112,7 @@ def _add(module: Any, component: str, settings: Hyperparameters) -> None:
 
 
 def _checkpoint_gradients(module: Any, wanted: bool) -> None:
-    enable, disable = (
-        ("enable_gradient_checkpointing", "disable_gradient_checkpointing")
-        if hasattr(module, "enable_gradient_checkpointing")
-        else ("gradient_checkpointing_enable", "gradient_checkpointing_disable")
-    )
+    enable, disable = next(pair for pair in _SWITCHES if hasattr(module, pair[0]))
     getattr(module, enable if wanted else disable)()
 
 

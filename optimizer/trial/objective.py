@@ -13,6 +13,7 @@ from optimizer.errors import BadPicturesError
 from optimizer.space.search_space import SearchSpace
 from optimizer.training.noise import training_scheduler
 from optimizer.training.results import Checkpoint, Step, TrainingResult
+from optimizer.training.state import TrainingState
 from optimizer.trial import attrs
 from optimizer.trial.divergence import DivergenceGuard, loss_of_nothing
 from optimizer.trial.intermediate import report_value
@@ -21,6 +22,7 @@ from optimizer.trial.provenance import provenance
 from optimizer.trial.record import TrialFolder
 from optimizer.trial.retention import forget_checkpoints
 from optimizer.trial.scored import ScoredCheckpoint, score_checkpoint, scored_before
+from optimizer.trial.tensorboard import TensorBoard
 from optimizer.trial.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Objective:
     def __call__(self, trial: optuna.Trial) -> Outcome:
         """Run a trial to its end; only InputError is raised."""
         folder = TrialFolder(self.config.folder, trial.number)
-        outcome = outcome_of(lambda: self._run(trial, folder))
+        outcome = outcome_of(lambda: self._run(trial, folder), folder.path)
         result = {"outcome": outcome.kind, "reason": outcome.reason, "value": outcome.value}
         origin = provenance(self.bench) | {"space_digest": self.space.digest()}
         folder.write("result.json", result | origin | outcome.attributes)
@@ -56,57 +58,76 @@ class Objective:
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
         settings = self.space.suggest(trial)
         folder.write("params.json", settings.model_dump())
-        scored = self._taken_over(trial, folder, settings)
-        result = self.bench.trainer.train(
-            settings,
-            folder.checkpoints,
-            self.config.name,
-            state_folder=folder.state,
-            report=self._reporter(trial, folder, scored),
-            observe=self._observer(folder, settings),
-        )
-        self.bench.check_base_unchanged()
-        folder.forget_state()
-        best = max(scored, key=lambda s: s.rank)
-        if not best.scores.health.ok:
-            raise BadPicturesError(scored[-1].scores.health.sentence())
+        state = self._taken_over(trial, folder, settings)
+        scored = self._scored_before(trial, folder, state)
+        with TensorBoard(folder.tensorboard, state.global_step if state else 0) as board:
+            result = self.bench.trainer.train(
+                settings,
+                folder.checkpoints,
+                self.config.name,
+                state_folder=folder.state,
+                report=self._reporter(trial, folder, scored, board),
+                observe=self._observer(folder, settings, board),
+            )
+            self.bench.check_base_unchanged()
+            folder.forget_state()
+            best = max(scored, key=lambda s: s.rank)
+            if not best.scores.health.ok:
+                raise BadPicturesError(scored[-1].scores.health.sentence())
+            board.settings(settings, best.scores.objective)
         attributes = self._attributes(settings, best, result, folder)
         return Outcome("complete", "complete", value=best.scores.objective, attributes=attributes)
 
     def _taken_over(
         self, trial: optuna.Trial, folder: TrialFolder, settings: Hyperparameters
-    ) -> list[ScoredCheckpoint]:
-        """What an interrupted trial with these parameters had scored before its last state."""
+    ) -> TrainingState | None:
+        """Where an interrupted trial with these parameters was, its files brought here."""
         earlier = trial.user_attrs.get(attrs.RETRY_OF)
         if earlier is None:
-            return []
+            return None
         folder.take_over(earlier["trial"])
         state = self.bench.trainer.stopped_at(settings, folder.state)
         folder.keep_steps(state.global_step if state else 0)
+        return state
+
+    def _scored_before(
+        self, trial: optuna.Trial, folder: TrialFolder, state: TrainingState | None
+    ) -> list[ScoredCheckpoint]:
         scored = scored_before(folder, state) if state else []
         for one in scored:
             report_value(trial, one.scores.objective, one.checkpoint.epoch)
         return scored
 
     def _reporter(
-        self, trial: optuna.Trial, folder: TrialFolder, scored: list[ScoredCheckpoint]
+        self,
+        trial: optuna.Trial,
+        folder: TrialFolder,
+        scored: list[ScoredCheckpoint],
+        board: TensorBoard,
     ) -> Callable[[Checkpoint], bool]:
         def report(checkpoint: Checkpoint) -> bool:
-            scored.append(score_checkpoint(self.bench, checkpoint, folder))
+            one, images = score_checkpoint(self.bench, checkpoint, folder)
+            scored.append(one)
             folder.write("scores.json", {"checkpoints": [s.as_dict() for s in scored]})
             forget_checkpoints(scored, self.config.study)
-            report_value(trial, scored[-1].scores.objective, checkpoint.epoch)
-            self.audience.scored(scored[-1])
+            parts = {name: part.value for name, part in one.scores.parts.items()}
+            board.checkpoint(checkpoint, {"objective": one.scores.objective} | parts)
+            board.pictures(images, checkpoint.global_step)
+            report_value(trial, one.scores.objective, checkpoint.epoch)
+            self.audience.scored(one)
             return True
 
         return report
 
-    def _observer(self, folder: TrialFolder, settings: Hyperparameters) -> Callable[[Step], None]:
+    def _observer(
+        self, folder: TrialFolder, settings: Hyperparameters, board: TensorBoard
+    ) -> Callable[[Step], None]:
         scheduler = training_scheduler(dict(self.bench.model.pipeline.scheduler.config))
         guard = DivergenceGuard(loss_of_nothing(scheduler, settings))
 
         def observe(step: Step) -> None:
             folder.append_step(asdict(step))
+            board.step(step)
             self.audience.step(step)
             guard.observe(step)
 
@@ -126,6 +147,7 @@ class Objective:
             attrs.EPOCH: best.checkpoint.epoch,
             attrs.STANDARD_ERROR: best.scores.objective_se,
             attrs.MAX_TRAIN_STEPS: result.max_train_steps,
+            attrs.VALIDATION_LOSS: best.checkpoint.validation_loss,
             "sha256": best.checkpoint.sha256,
             **{name: part.value for name, part in best.scores.parts.items()},
         }

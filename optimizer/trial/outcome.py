@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from optimizer.errors import InputError, TrialError
+from optimizer.errors import DiskFullError, InputError, TrialError
+from optimizer.files import disk_full_is_said
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +30,17 @@ class Outcome:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-def outcome_of(run: Callable[[], Outcome]) -> Outcome:
-    """Run a trial and classify how it ended.
+def outcome_of(run: Callable[[], Outcome], folder: Path) -> Outcome:
+    """Run a trial, which writes into `folder`, and classify how it ended.
 
     Raises:
         InputError: pictures, models or settings are wrong; every other trial would fail alike.
+        DiskFullError: likewise.
     """
     try:
-        return run()
-    except InputError:
+        with disk_full_is_said(folder):
+            return run()
+    except (InputError, DiskFullError):
         raise
     except TrialError as error:
         state: State = "refused" if error.outcome == "infeasible" else "infeasible"

@@ -27,6 +27,11 @@ class TrialFolder:
         """Where a run keeps what it needs to go on after it was killed."""
         return self.path / "state"
 
+    @property
+    def tensorboard(self) -> Path:
+        """Where TensorBoard finds the run."""
+        return self.path / "tensorboard"
+
     def take_over(self, number: int) -> None:
         """Begin where an interrupted trial ended; its files are copied here.
 

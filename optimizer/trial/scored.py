@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from optimizer.models.lora import applied_lora
 from optimizer.scoring.objective import Scores
 from optimizer.scoring.scorer import Picture
@@ -42,17 +44,19 @@ class ScoredCheckpoint:
 
 def score_checkpoint(
     bench: Workbench, checkpoint: Checkpoint, folder: TrialFolder
-) -> ScoredCheckpoint:
-    """Score a LoRA file and keep the pictures beside the trial."""
+) -> tuple[ScoredCheckpoint, list[Image.Image]]:
+    """Score a LoRA file and keep its pictures, which are returned too, beside the trial."""
     with applied_lora(bench.model, checkpoint.path, bench.config.scoring.strength):
         scored = bench.scorer.score()
     save_pictures(scored.pictures, folder.samples(checkpoint.epoch))
-    return ScoredCheckpoint(checkpoint, scored.scores)
+    return ScoredCheckpoint(checkpoint, scored.scores), [p.image for p in scored.pictures]
 
 
 def scored_before(folder: TrialFolder, state: TrainingState) -> list[ScoredCheckpoint]:
     """The scores of those checkpoints that a run going on from this state will not report again."""
     done = {kept["epoch"]: kept for kept in state.checkpoints}
+    if not done:  # interrupted before its first checkpoint: there is no scores.json yet
+        return []
     found = []
     for told in folder.read("scores.json")["checkpoints"]:
         if kept := done.get(told["epoch"]):

@@ -15,9 +15,11 @@ from optimizer.data.pixels import on_white
 from optimizer.data.records import Record, picture_paths, scan
 from optimizer.data.split import hold_out, hold_out_validation
 from optimizer.errors import DatasetError, OptimizerError
+from optimizer.files import write_json
 from optimizer.models.loading import best_device, check_reference, load_model
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
+from optimizer.scoring.extras import extra_metrics
 from optimizer.scoring.prompts import plan_pictures
 from optimizer.scoring.scorer import Scorer
 from optimizer.training.prepared import PreparedData
@@ -80,12 +82,14 @@ def open_workbench(config: StudyConfig) -> Workbench:
     data.encode_all()
     _say_long_captions(config, model, train)
     # Drawn now, while nothing is on the model yet.
-    _ = scorer.anchors
+    write_json(config.folder / "anchors.json", scorer.anchors.as_dict())
     return Workbench(config, model, data, Trainer(model, data), scorer)
 
 
-def open_scorer(config: StudyConfig) -> Scorer:
+def open_scorer(config: StudyConfig, device: torch.device | None = None) -> Scorer:
     """Load a study's base model and judge, with its prompts and real pictures.
+
+    device: the best there is when None.
 
     Raises:
         InputError: as `open_workbench`.
@@ -94,11 +98,12 @@ def open_scorer(config: StudyConfig) -> Scorer:
     train, held_out = _split(config, scan(config.dataset))
     references = [_opened(path) for path in _reference_paths(config, held_out)]
     training = (_opened(path) for path in _training_paths(train))
-    device = best_device()
+    device = device or best_device()
     encoder = ClipEncoder(config.scoring.clip_model, device)
     model = load_model(config.model, device)
     cache = _cache() / "scores"
-    return Scorer(model, encoder, config.scoring, prompts, references, training, cache)
+    extras = extra_metrics(config.scoring, encoder, references)
+    return Scorer(model, encoder, config.scoring, prompts, references, training, cache, extras)
 
 
 def _cache() -> Path:

@@ -8,11 +8,13 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import ConfigError, LoraFileError
 from optimizer.models.base import PictureSizes
+from optimizer.models.kohya import module_name
 from optimizer.models.lora import applied_lora, read_header
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import trained_adapters
@@ -141,6 +143,30 @@ def test_diffusers_loads_just_that(
             if "lora_" in name:  # kernels round by where a mapped file lies
                 parameter.data = parameter.data.clone()
     assert torch.equal(predict(type(model)(pipeline, model.name)), expected)
+
+
+def test_sdxl_file_under_diffusers_numbers_loads_too(
+    prepared: Prepared, models: Models, tmp_path: Path
+) -> None:
+    """Some trainers write `lora_unet_down_blocks_...` for SDXL."""
+    model = models["sdxl"]
+    expected = trained(prepared("sdxl"), tmp_path, settings(text_encoder_lr=1e-3))
+    with safe_open(tmp_path / "mivo.safetensors", "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    depth = int(model.pipeline.unet.config.layers_per_block)
+    paths = [path for path, _ in model.pipeline.unet.named_modules()]
+    theirs = {
+        module_name("sdxl", "unet", p, depth): f"lora_unet_{p.replace('.', '_')}" for p in paths
+    }
+    renamed = {}
+    for key, tensor in tensors.items():
+        name, _, rest = key.partition(".")
+        renamed[f"{theirs.get(name, name)}.{rest}"] = tensor
+    assert renamed.keys() != tensors.keys()
+    save_file(renamed, tmp_path / "theirs.safetensors", metadata)
+    with applied_lora(model, tmp_path / "theirs.safetensors"):
+        assert torch.equal(predict(model), expected)
 
 
 def test_alpha_of_every_module_is_its_own(prepared: Prepared, tmp_path: Path) -> None:

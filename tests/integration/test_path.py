@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import tomllib
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from optimizer.cli.main import main
 from optimizer.demo.layout import lay_out
@@ -25,7 +27,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("demo_sd15", "demo_sdxl"):
         path = folder / "studies" / f"{name}.toml"
         text = path.read_text().replace("num_inference_steps = 12", "num_inference_steps = 4")
-        path.write_text(text.replace("num_images_per_prompt = 2", "num_images_per_prompt = 1"))
+        text = text.replace("num_images_per_prompt = 2", "num_images_per_prompt = 1")
+        if name == "demo_sdxl":  # which then holds pictures out itself
+            text = text.replace('reference_dir = "../data/demo/references"\n', "")
+        path.write_text(text)
     return folder
 
 
@@ -63,8 +68,25 @@ def test_sd15_study(command: Command, project: Path) -> None:
     result = json.loads((folder / "trial_0000" / "result.json").read_text())
     assert result["outcome"] == "complete"
     assert result["versions"]["torch"]
-    assert (folder / "trial_0001" / "checkpoints" / "demo_sd15.safetensors").is_file()
+    # Of four checkpoints the best one stays, all were scored.
+    kept = [path.name for path in (folder / "trial_0000" / "checkpoints").iterdir()]
+    scored = json.loads((folder / "trial_0000" / "scores.json").read_text())["checkpoints"]
+    best = max(scored, key=lambda one: one["objective"])
+    assert len(scored) > 1
+    assert kept == [best["file"]]
     assert len(list((folder / "trial_0000" / "samples").glob("*/*.png"))) >= 8
+
+
+def test_tensorboard_shows_each_trial(project: Path) -> None:
+    events = EventAccumulator(str(run_folder(project, "sd15") / "trial_0000" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"loss/current", "loss/average", "lr/unet", "norm/avg_grad_norm"} <= set(tags["scalars"])
+    assert {"score/objective", "score/clip_i", "score/clip_t"} <= set(tags["scalars"])
+    assert "samples/000" in tags["images"]
+    lines = (run_folder(project, "sd15") / "trial_0000" / "metrics.jsonl").read_text().splitlines()
+    losses = [scalar.value for scalar in events.Scalars("loss/current")]
+    assert losses == pytest.approx([json.loads(line)["loss"] for line in lines], rel=1e-6)
 
 
 def test_best_params_hold_settings_and_where_they_come_from(project: Path) -> None:
@@ -119,6 +141,9 @@ def test_sdxl_study_begins_with_the_seeds(command: Command, project: Path) -> No
     wanted = [min(max(seed["learning_rate"], 1e-4), 3e-2) for seed in seeds]
     assert tried[:2] == pytest.approx(wanted[:2], rel=1e-5)
     assert sum("seed_id" in t.user_attrs for t in trials) == len(set(wanted))
+    scored = json.loads((folder / "trial_0000" / "scores.json").read_text())["checkpoints"]
+    assert all(len(one["validation_losses"]) == 5 for one in scored)
+    assert trials[0].user_attrs["validation_loss"] in [one["validation_loss"] for one in scored]
 
 
 def test_final_run_names_files_as_sd_scripts(command: Command, project: Path) -> None:
@@ -127,6 +152,18 @@ def test_final_run_names_files_as_sd_scripts(command: Command, project: Path) ->
     names = sorted(p.name for p in (run_folder(project, "sdxl") / "final").glob("*.safetensors"))
     assert names == ["demo_sdxl-000003.safetensors", "demo_sdxl.safetensors"]
     assert "already trained" in command("train", study(project, "sdxl"), "--params", params)
+
+
+def test_export_for_sd_scripts_names_script_and_files(command: Command, project: Path) -> None:
+    params = run_folder(project, "sdxl") / "best_params.json"
+    text = command("export-kohya", params, study(project, "sdxl")).replace("\n", " ")
+    folder = run_folder(project, "sdxl") / "kohya"
+    written = tomllib.loads((folder / "demo_sdxl.toml").read_text())
+    best = json.loads(params.read_text())
+    assert written["learning_rate"] == best["learning_rate"]
+    assert written["network_dim"] == best["network_dim"]
+    assert Path(written["dataset_config"]).is_file()
+    assert f'sdxl_train_network.py --config_file "{folder / "demo_sdxl.toml"}"' in text
 
 
 def test_evaluate_finds_the_study_of_a_lora(command: Command, project: Path) -> None:

@@ -1,17 +1,20 @@
 """A run that was killed goes on to the same losses and the same file, bit for bit."""
 
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from optimizer.config.training import Hyperparameters
+from optimizer.errors import DiskFullError
+from optimizer.models.lora import read_header
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.prepared import PreparedData
 from optimizer.training.results import Checkpoint, Step
@@ -156,6 +159,38 @@ def test_run_killed_while_a_checkpoint_is_reported_reports_it_again(
                 chosen, tmp_path, "mivo", state_folder=tmp_path / "state", report=die
             )
     assert told == [2, 2]
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """The system refuses to write any file beyond a kilobyte."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk_leaves_the_last_checkpoint_whole(prepared: Prepared, tmp_path: Path) -> None:
+    data, chosen = prepared("sd15"), settings()
+    _, digests = train(data, tmp_path / "whole", chosen)
+    broken = tmp_path / "broken"
+    with ExitStack() as disk, pytest.raises(DiskFullError, match=r"the disk is full .* run it ag"):
+
+        def fill(checkpoint: Checkpoint) -> bool:
+            disk.enter_context(full_disk())
+            return True
+
+        Trainer(data.model, data).train(
+            chosen, broken, "mivo", state_folder=broken / "state", report=fill
+        )
+    files = sorted(path.name for path in broken.rglob("*") if path.is_file())
+    assert files == ["mivo-000002.safetensors", STATE_FILE]
+    assert read_header(broken / "mivo-000002.safetensors").modules == 84
+    steps, resumed = train(data, broken, chosen)
+    assert resumed == digests
+    assert steps[0].global_step == 9
 
 
 def test_state_of_other_pictures_is_not_taken_up(prepared: Prepared, tmp_path: Path) -> None:

@@ -369,3 +369,38 @@ def test_report_can_still_stop_a_run(prepared: Prepared, tmp_path: Path) -> None
     result = Trainer(data.model, data).train(chosen, tmp_path, "mivo", report=stop)
     assert result.stopped_early
     assert len(result.checkpoints) == 1
+
+
+def encoded(data: PreparedData) -> tuple[int, int]:
+    """Pictures and captions that had to be encoded so far."""
+    return data.latents.encoded, sum(one.encoded for one in data.embeddings.values())
+
+
+def shuffled(data: PreparedData) -> PreparedData:
+    subset = data.records[0].subset.model_copy(update={"shuffle_caption": True, "flip_aug": True})
+    lines = ("mivo monster, red, standing, white background",)
+    records = [replace(r, subset=subset, captions=lines) for r in data.records]
+    return PreparedData(records, data.model, data.store)
+
+
+def test_each_shuffle_of_a_caption_is_encoded_once(prepared: Prepared, tmp_path: Path) -> None:
+    data = shuffled(prepared("sdxl"))
+    data.encode_all()
+    train(data, tmp_path / "a", settings(max_train_epochs=2))
+    pictures, captions = encoded(data)
+    assert pictures == 16  # eight, and eight flipped
+    assert 1 < captions <= 24  # four tags in any order
+    train(data, tmp_path / "b", settings(max_train_epochs=2, learning_rate=1e-4))
+    assert encoded(data) == (pictures, captions)
+    again = shuffled(prepared("sdxl"))
+    train(again, tmp_path / "c", settings(max_train_epochs=2))
+    assert encoded(again) == (0, 0)  # another study, another process: the disk has it
+
+
+def test_trained_text_encoders_encode_captions_every_time(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    data = prepared("sdxl")
+    train(data, tmp_path / "a", settings(text_encoder_lr=1e-4))
+    train(data, tmp_path / "b", settings(text_encoder_lr=1e-4))
+    assert encoded(data) == (8, 0)

@@ -45,6 +45,14 @@ def test_paths_are_resolved_against_the_file(tmp_path: Path) -> None:
     assert parsed(tmp_path).clip_model == "openai/clip-vit-large-patch14", "a hub id"
 
 
+def test_prompts_that_ship_need_no_file(tmp_path: Path) -> None:
+    (tmp_path / "dreambooth_live").mkdir()
+    assert parsed(tmp_path, prompts="dreambooth_live").prompts == "dreambooth_live"
+    stored = parsed(prompts="dreambooth_object").model_dump(mode="json")
+    assert ScoringConfig.model_validate(stored, strict=False).prompts == "dreambooth_object"
+    assert parsed(tmp_path, prompts="dreambooth.txt").prompts == tmp_path / "dreambooth.txt"
+
+
 def test_words_are_trimmed() -> None:
     assert parsed(trigger=" luca ").trigger == "luca"
     assert problems(trigger=" ") == ['trigger must have at least 1 character, found " "']

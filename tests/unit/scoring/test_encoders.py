@@ -69,7 +69,7 @@ def test_batches_hold_the_order(
     encoder = ClipEncoder(str(clip_folder), CPU)
     images = [paint("red", place=place) for place in range(7)]
     whole = encoder.pictures(images)
-    monkeypatch.setattr("optimizer.scoring.encoders.BATCH", 3)
+    monkeypatch.setattr("optimizer.scoring.pretrained.BATCH", 3)
     assert encoder.pictures(images) == pytest.approx(whole, abs=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_empty_folder(tmp_path: Path) -> None:
 
 def test_another_kind_of_model(tmp_path: Path) -> None:
     BertConfig().save_pretrained(tmp_path)
-    assert 'is a model of type "bert", which cannot judge' in problem(tmp_path)
+    assert 'is a model of type "bert", not a CLIP or SigLIP model' in problem(tmp_path)
 
 
 def test_half_of_a_clip(clip_folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optimizer.scoring import metrics
-from optimizer.scoring.encoders import Array
+from optimizer.scoring.array import Array
 
 
 def vectors(*rows: list[float]) -> Array:
@@ -40,11 +40,24 @@ def test_clip_i_is_the_mean_over_all_pairs() -> None:
     assert metrics.clip_i(at(0, 90), at(0, 60)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_ceiling_leaves_out_a_picture_with_itself() -> None:
+def test_ceiling_is_what_real_pictures_would_score() -> None:
     references = at(0, 60, 90)
     pairs = 2 * (cos(60) + cos(90) + cos(30))
-    assert metrics.ceiling(references, references) == pytest.approx(pairs / 6, abs=1e-6)
+    assert metrics.ceiling(references, references) == pytest.approx((3 + pairs) / 9, abs=1e-6)
     assert metrics.ceiling(at(10), at(0)) == pytest.approx(cos(10), abs=1e-6)
+
+
+def test_pictures_that_repeat_the_references_do_not_exceed_the_ceiling() -> None:
+    references = at(0, 60, 90)
+    drawn = metrics.clip_i(at(1, 61, 91), references).mean()
+    assert metrics.alike(references, references) < drawn <= metrics.ceiling(references, references)
+
+
+def test_alike_leaves_out_a_picture_with_itself() -> None:
+    references = at(0, 60, 90)
+    pairs = 2 * (cos(60) + cos(90) + cos(30))
+    assert metrics.alike(references, references) == pytest.approx(pairs / 6, abs=1e-6)
+    assert metrics.alike(at(10), at(0)) == pytest.approx(cos(10), abs=1e-6)
 
 
 def test_diversity_is_within_a_prompt() -> None:

@@ -28,6 +28,17 @@ def test_a_picture_for_every_prompt_and_image(settings: Settings) -> None:
     assert len(set(seeds)) == 8, "a prompt that never had the trigger would be drawn twice"
 
 
+@pytest.mark.parametrize("name", ["dreambooth_live", "dreambooth_object"])
+def test_prompts_that_ship(settings: Settings, name: str) -> None:
+    plan = plan_pictures(settings(prompts=name, num_images_per_prompt=1), "study.toml")
+    prompts = [picture.prompt for picture in plan.subject]
+    assert len(set(prompts)) == 25
+    assert "a mivo monster in the jungle" in prompts
+    assert "a cube shaped mivo monster" in prompts
+    assert ("a mivo monster in a chef outfit" in prompts) == (name == "dreambooth_live")
+    assert all("mivo" not in picture.judged for picture in plan.subject)
+
+
 def test_seeds_stay_when_prompts_and_images_are_added(settings: Settings) -> None:
     few = plan_pictures(settings(), "")
     more = plan_pictures(

@@ -13,12 +13,13 @@ from PIL import Image
 from optimizer.config.scoring import ScoringConfig
 from optimizer.errors import DatasetError
 from optimizer.models.pipeline_model import PipelineModel
-from optimizer.scoring.compare import METRICS, differences
+from optimizer.scoring.compare import differences
 from optimizer.scoring.encoders import ClipEncoder
 from optimizer.scoring.objective import Scores
 from optimizer.scoring.prompts import plan_pictures
 from optimizer.scoring.scorer import Scored, Scorer
 
+METRICS = {"clip_t", "clip_i", "preservation", "leak", "diversity", "copy_rate"}
 Settings = Callable[..., ScoringConfig]
 Paint = Callable[..., Image.Image]
 MakeScorer = Callable[..., Scorer]
@@ -75,7 +76,7 @@ def test_scored_pictures_and_parts(model: PipelineModel, make_scorer: MakeScorer
     assert parts["leak"].value == pytest.approx(
         np.mean([p.clip_i for p in scored.preservation_pictures])
     )
-    assert set(METRICS) < set(parts)
+    assert set(parts) > METRICS
     assert "cmmd" not in parts, "four pictures are too few"
     assert scored.scores.health.pictures == 8
     assert Scores.from_dict(json.loads(json.dumps(scored.scores.as_dict()))) == scored.scores
@@ -170,6 +171,22 @@ def test_a_damaged_cache_is_drawn_anew(
     file.write_bytes(whole[:20])
     _ = make_scorer(sd15, tmp_path).anchors
     assert file.read_bytes() == whole
+
+
+def test_redrawn_has_fresh_seeds_and_more_pictures(
+    sd15: PipelineModel, make_scorer: MakeScorer
+) -> None:
+    scorer = make_scorer(sd15)
+    few = scorer.baseline
+    again = scorer.redrawn(4)
+    many = again.baseline
+    assert len(many.pictures) == 4 * len(few.pictures)
+    assert [p.judged for p in many.pictures[::8]] == [p.judged for p in few.pictures[::2]]
+    assert not {p.seed for p in many.pictures} & {p.seed for p in few.pictures}
+    assert many.scores.objective == 0, "measured against a base of its own"
+    assert len(again.anchors.base["clip_t"]) == 16
+    assert len(scorer.anchors.base["clip_t"]) == 4, "the search's own scorer is as it was"
+    assert [p.seed for p in scorer.redrawn(4).baseline.pictures] == [p.seed for p in many.pictures]
 
 
 def test_no_references(

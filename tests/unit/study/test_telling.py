@@ -88,7 +88,8 @@ def asked(study: optuna.Study) -> FrozenTrial:
 
 
 def test_telling_twice_is_telling_once(make_study: Make, database: str | None) -> None:
-    study = open_study(make_study(storage=database))
+    config = make_study(storage=database)
+    study, folder = open_study(config), config.folder
     facts = {key: RESULT[key] for key in ("checkpoint", "epoch")}
     outcomes = [
         Outcome("complete", "complete", value=0.5, attributes=facts),
@@ -97,17 +98,20 @@ def test_telling_twice_is_telling_once(make_study: Make, database: str | None) -
     ]
     for number, outcome in enumerate(outcomes):
         trial = asked(study)
-        assert tell(study, trial, outcome) == tell(study, trial, outcome) == number
+        numbers = [tell(study, trial, outcome, folder) for _ in range(2)]
+        assert numbers == [number, number]
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED"]
     assert [trial.value for trial in counted_trials(study)] == [0.5, 0.0]
 
 
 def test_failed_trials_keep_what_is_known_of_them(make_study: Make) -> None:
-    study = open_study(make_study())
+    config = make_study()
+    study = open_study(config)
     for state in ("failed", "interrupted"):
         trial = asked(study)
-        tell(study, trial, Outcome(state, "OSError", "disk", attributes={"seconds": 7.5}))
+        outcome = Outcome(state, "OSError", "disk", attributes={"seconds": 7.5})
+        tell(study, trial, outcome, config.folder)
     facts = [t.user_attrs for t in study.trials if t.state is TrialState.FAIL]
     assert [(f["outcome"], f["reason"], f["seconds"]) for f in facts] == [
         ("OSError", "disk", 7.5)

@@ -1,6 +1,7 @@
 """Each way a trial can end, as a state, a class and a sentence."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def ending(error: BaseException) -> Outcome:
     def run() -> Outcome:
         raise error
 
-    return outcome_of(run)
+    return outcome_of(run, Path())
 
 
 @pytest.mark.parametrize(
@@ -76,4 +77,4 @@ def test_bad_input_is_not_a_trials_fault(error: Exception) -> None:
 
 def test_a_value_passes_through() -> None:
     done = Outcome("complete", "complete", value=0.5)
-    assert outcome_of(lambda: done) is done
+    assert outcome_of(lambda: done, Path()) is done
