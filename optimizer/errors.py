@@ -13,6 +13,7 @@ OptimizerError
 ├── StudyStoppedError         a study gave up: failures in a row; exit code 1
 └── TrialError                one trial failed; the study goes on
     ├── NonFiniteLossError    the loss became NaN or infinite
+    ├── DivergedError         the loss rose to that of predicting nothing, and stayed there
     ├── BadPicturesError      the LoRA draws black, flat or non-finite pictures
     └── InfeasibleError       a rule of the search space forbids the parameters
 """
@@ -81,6 +82,12 @@ class NonFiniteLossError(TrialError):
     """The loss became NaN or infinite."""
 
     outcome = "non_finite_loss"
+
+
+class DivergedError(TrialError):
+    """The loss rose far above its start and stayed there."""
+
+    outcome = "diverged"
 
 
 class BadPicturesError(TrialError):

@@ -1,8 +1,11 @@
 """What others do to a study while it runs: a trial told on the dashboard, the study deleted."""
 
 import logging
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def record_again(
-    study: optuna.Study, ended: FrozenTrial, value: float, facts: dict[str, Any]
+    study: optuna.Study, ended: FrozenTrial, value: float, facts: dict[str, Any], folder: Path
 ) -> int:
     """Record the result of a trial that was ended from outside as a new COMPLETE trial.
 
@@ -25,9 +28,13 @@ def record_again(
     Args:
         ended: the trial as it now stands in the storage.
         facts: its user_attrs, had it been left alone.
+        folder: the study's. The new trial gets a folder with the same files in it.
 
     Returns the new trial's number.
     """
+    known = _number_of_result(study, ended)
+    if known is not None:
+        return known
     kept = {k: v for k, v in ended.user_attrs.items() if k == attrs.SEED_ID}
     study.add_trial(
         create_trial(
@@ -39,11 +46,9 @@ def record_again(
             intermediate_values=ended.intermediate_values,
         )
     )
-    number = next(
-        trial.number
-        for trial in reversed(study.get_trials(deepcopy=False))
-        if trial.user_attrs.get(attrs.RESULT_OF) == ended.number
-    )
+    number = _number_of_result(study, ended)
+    assert number is not None
+    _share(folder / f"trial_{ended.number:04d}", folder / f"trial_{number:04d}")
     logger.warning(
         "trial %d was ended from outside (%s) while it ran; its result is recorded as trial %d",
         ended.number,
@@ -51,6 +56,26 @@ def record_again(
         number,
     )
     return number
+
+
+def _number_of_result(study: optuna.Study, ended: FrozenTrial) -> int | None:
+    trials = study.get_trials(deepcopy=False)
+    return next(
+        (t.number for t in trials if t.user_attrs.get(attrs.RESULT_OF) == ended.number), None
+    )
+
+
+def _share(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file, without its bytes where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 @contextmanager

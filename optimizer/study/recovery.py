@@ -17,18 +17,22 @@ _FIXED_PARAMS = "fixed_params"
 
 
 def recover_orphans(study: optuna.Study) -> list[int]:
-    """Fail and re-enqueue the running trials of dead workers; returns their numbers.
+    """Fail and re-enqueue the running trials of dead workers; returns their numbers."""
+    found = orphans(study)
+    for trial in found:
+        fail_and_retry(study, trial, "killed", "the worker died without a word", counted=True)
+    return [trial.number for trial in found]
+
+
+def orphans(study: optuna.Study) -> list[FrozenTrial]:
+    """Running trials of dead workers.
 
     To be called where no other worker asks (`one_at_a_time`): a running trial without a lease is
     then one whose worker died before it could sign for it.
     """
-    orphans = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        lease = trial.user_attrs.get(attrs.LEASE)
-        if lease is None or Lease(**lease).is_dead():
-            fail_and_retry(study, trial, "killed", "the worker died without a word", counted=True)
-            orphans.append(trial.number)
-    return orphans
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    leases = [(trial, trial.user_attrs.get(attrs.LEASE)) for trial in running]
+    return [trial for trial, lease in leases if lease is None or Lease(**lease).is_dead()]
 
 
 def fail_and_retry(

@@ -1,15 +1,13 @@
 """Running a study: the one place that asks Optuna for trials and tells it how they ended."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
@@ -17,26 +15,24 @@ from optimizer.errors import DiskFullError, InputError, StudyStoppedError
 from optimizer.space.fit import Fitted
 from optimizer.storage.database import one_at_a_time, sole_runner
 from optimizer.storage.disk import refuse_full_disk
+from optimizer.storage.outage import outlast
 from optimizer.study.announce import write_best
 from optimizer.study.convergence import progress, remove_alert, write_alert, write_monitor
 from optimizer.study.lease import Lease
 from optimizer.study.open import open_study, space_of
-from optimizer.study.outside import deletion_is_said, record_again
+from optimizer.study.outside import deletion_is_said
 from optimizer.study.recovery import fail_and_retry, recover_orphans
 from optimizer.study.results import BestTrial, best_trial, counted_trials
 from optimizer.study.samplers import build_sampler
 from optimizer.study.seeds import count_seeds, enqueue_seeds
 from optimizer.study.signals import interruptible
 from optimizer.study.stopping import Stopping, stop_file
+from optimizer.study.telling import recover_results, tell
 from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome
 
-logger = logging.getLogger(__name__)
-
 MOST_FAILURES_IN_A_ROW = 3
 MOST_REFUSALS_IN_A_ROW = 200
-WORST_VALUE = 0.0
-"""The objective lies in [0, 1]; what cannot be scored is the worst there is."""
 
 Objective = Callable[[optuna.Trial], Outcome]
 
@@ -96,6 +92,7 @@ def run_study(
             study = open_study(config)
             write_resolved(config)
             stop_file(config.folder).unlink(missing_ok=True)
+            recover_results(study, config.folder)
             recover_orphans(study)
             fitted = enqueue_seeds(study, seeds, space_of(config))
         study.sampler = build_sampler(
@@ -133,7 +130,7 @@ class _Loop:
     def _trials(self, make_objective: Callable[[], Objective]) -> tuple[bool, str]:
         """Returns whether a signal stopped the run, and why it stopped."""
         objective: Objective | None = None
-        while (stop := self.stopping.check(self.study)) is None:
+        while (stop := outlast(lambda: self.stopping.check(self.study))) is None:
             objective = objective or make_objective()
             outcome = self._one(objective)
             if outcome.state == "interrupted":
@@ -144,23 +141,25 @@ class _Loop:
 
     def _one(self, objective: Objective) -> Outcome:
         refuse_full_disk(self.config.folder)
-        with one_at_a_time(self.config.folder):
-            trial = self.study.ask()
-            trial.set_user_attr(attrs.LEASE, Lease.mine().as_dict())
+        trial = outlast(self._ask)
         self.audience.trial_began(trial.number)
-        before = self._best()
-        outcome, seconds = self._timed(objective, trial)
-        recorded = self._tell(trial, outcome, seconds)
-        best = self._best()
-        improved = best is not None and best.number == recorded and best != before
-        if best is not None and improved:
-            self._write_best(best)
-        write_monitor(self.config.folder, progress(counted_trials(self.study)))
-        self.audience.trial_ended(recorded, outcome, improved)
+        before = outlast(self._best)
+        outcome = self._tried(objective, trial)
+        number, best = outlast(lambda: self._settle(trial, outcome))
+        improved = best is not None and best.number == number and best != before
+        self.new_trials += outcome.state in ("complete", "infeasible")
+        self.audience.trial_ended(number, outcome, improved)
         self._give_up_when_hopeless(outcome)
         return outcome
 
-    def _timed(self, objective: Objective, trial: optuna.Trial) -> tuple[Outcome, float]:
+    def _ask(self) -> optuna.Trial:
+        with one_at_a_time(self.config.folder):
+            trial = self.study.ask()
+            trial.set_user_attr(attrs.LEASE, Lease.mine().as_dict())
+        return trial
+
+    def _tried(self, objective: Objective, trial: optuna.Trial) -> Outcome:
+        """The outcome of a trial and how long it took."""
         started = time.monotonic()
         try:
             outcome = objective(trial)
@@ -168,56 +167,25 @@ class _Loop:
             # The pictures, say, have changed since the start: not this trial's fault. A full disk
             # may be the database's too; then the next start finds the trial.
             with suppress(optuna.exceptions.StorageInternalError):
-                fail_and_retry(self.study, self._stored(trial), "input", str(error), counted=False)
+                frozen = self.study._storage.get_trial(trial._trial_id)
+                fail_and_retry(self.study, frozen, "input", str(error), counted=False)
             raise
-        return outcome, round(time.monotonic() - started, 2)
+        seconds = {attrs.SECONDS: round(time.monotonic() - started, 2)}
+        return replace(outcome, attributes=outcome.attributes | seconds)
 
-    def _tell(self, trial: optuna.Trial, outcome: Outcome, seconds: float) -> int:
-        """Tell Optuna how a trial ended; returns the number under which that is recorded."""
-        feasible = outcome.state == "complete"
-        value = float(outcome.value or WORST_VALUE) if feasible else WORST_VALUE
-        facts = {attrs.OUTCOME: outcome.kind, attrs.REASON: outcome.reason}
-        facts |= {attrs.FEASIBLE: feasible} | outcome.attributes | {attrs.SECONDS: seconds}
-        told = True
-        try:
-            told = self._told(trial, outcome, value, facts)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            told = False
-        number = trial.number
-        if outcome.state in ("complete", "infeasible"):
-            self.new_trials += 1
-            if not told:
-                number = record_again(self.study, self._stored(trial), value, facts)
-        return number
-
-    def _told(
-        self, trial: optuna.Trial, outcome: Outcome, value: float, facts: dict[str, Any]
-    ) -> bool:
-        """Whether the trial was still ours to tell."""
-        if outcome.state in ("failed", "interrupted"):
-            trial.set_user_attr(attrs.SECONDS, facts[attrs.SECONDS])
-            counted = outcome.state == "failed"
-            frozen = self._stored(trial)
-            fail_and_retry(self.study, frozen, outcome.kind, outcome.reason, counted=counted)
-            return True
-        for key, fact in facts.items():
-            trial.set_user_attr(key, fact)
-        if outcome.state == "refused":
-            self.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-            return True
-        # What Optuna skips, because somebody was quicker, it returns as it found it.
-        after = self.study.tell(trial, value, skip_if_finished=True)
-        return after.state is TrialState.COMPLETE and after.value == value
-
-    def _stored(self, trial: optuna.Trial) -> FrozenTrial:
-        """A trial as it stands in the storage."""
-        return self.study._storage.get_trial(trial._trial_id)
+    def _settle(self, trial: optuna.Trial, outcome: Outcome) -> tuple[int, BestTrial | None]:
+        """Record an outcome; returns its number and the best trial there is then."""
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        number = tell(self.study, frozen, outcome, self.config.folder)
+        best = self._best()
+        if best is not None:
+            # Also where it did not change: an earlier run may have died before it could.
+            write_best(self.config, self.study, best)
+        write_monitor(self.config.folder, progress(counted_trials(self.study)))
+        return number, best
 
     def _best(self) -> BestTrial | None:
         return best_trial(self.study, self.config.folder)
-
-    def _write_best(self, best: BestTrial) -> None:
-        write_best(self.config, self.study, best)
 
     def _give_up_when_hopeless(self, outcome: Outcome) -> None:
         self.failures = self.failures + 1 if outcome.state == "failed" else 0

@@ -11,9 +11,11 @@ from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import BadPicturesError
 from optimizer.space.search_space import SearchSpace
+from optimizer.training.noise import training_scheduler
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.state import TrainingState
 from optimizer.trial import attrs
+from optimizer.trial.divergence import DivergenceGuard, loss_of_nothing
 from optimizer.trial.intermediate import report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
@@ -65,7 +67,7 @@ class Objective:
                 self.config.name,
                 state_folder=folder.state,
                 report=self._reporter(trial, folder, scored, board),
-                observe=self._observer(folder, board),
+                observe=self._observer(folder, settings, board),
             )
             self.bench.check_base_unchanged()
             folder.forget_state()
@@ -117,11 +119,17 @@ class Objective:
 
         return report
 
-    def _observer(self, folder: TrialFolder, board: TensorBoard) -> Callable[[Step], None]:
+    def _observer(
+        self, folder: TrialFolder, settings: Hyperparameters, board: TensorBoard
+    ) -> Callable[[Step], None]:
+        scheduler = training_scheduler(dict(self.bench.model.pipeline.scheduler.config))
+        guard = DivergenceGuard(loss_of_nothing(scheduler, settings))
+
         def observe(step: Step) -> None:
             folder.append_step(asdict(step))
             board.step(step)
             self.audience.step(step)
+            guard.observe(step)
 
         return observe
 

@@ -55,6 +55,8 @@ def score_checkpoint(
 def scored_before(folder: TrialFolder, state: TrainingState) -> list[ScoredCheckpoint]:
     """The scores of those checkpoints that a run going on from this state will not report again."""
     done = {kept["epoch"]: kept for kept in state.checkpoints}
+    if not done:  # interrupted before its first checkpoint: there is no scores.json yet
+        return []
     found = []
     for told in folder.read("scores.json")["checkpoints"]:
         if kept := done.get(told["epoch"]):

@@ -11,7 +11,13 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from optimizer.errors import StorageError, StudyError
-from optimizer.storage.database import one_at_a_time, open_storage, sole_runner, storage_url
+from optimizer.storage.database import (
+    is_run_here,
+    one_at_a_time,
+    open_storage,
+    sole_runner,
+    storage_url,
+)
 
 READ_ONLY = Path("/proc/sys")
 """A folder that nobody can write to, not even root."""
@@ -173,3 +179,10 @@ def test_workers_ask_one_at_a_time(tmp_path: Path) -> None:
         thread.join()
     assert len(most) == 15
     assert max(most) == 1
+
+
+def test_a_running_study_is_known_by_its_lock(tmp_path: Path) -> None:
+    assert not is_run_here(tmp_path / "small")
+    with sole_runner(tmp_path / "small"):
+        assert is_run_here(tmp_path / "small")
+    assert not is_run_here(tmp_path / "small")

@@ -23,6 +23,9 @@ def teller(config: StudyConfig, count: int, **told: Any) -> Callable[[optuna.Tri
     """Ends a trial over another connection, as the dashboard would."""
 
     def tell(trial: optuna.Trial, begun: int) -> None:
+        checkpoints = config.folder / f"trial_{trial.number:04d}" / "checkpoints"
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "small.safetensors").write_text(f"the LoRA of trial {trial.number}")
         report_value(trial, 0.1, 1)
         if begun == count:
             open_study(config).tell(trial.number, **told)
@@ -45,6 +48,8 @@ def test_a_result_outlives_its_trial_being_told_from_outside(
     assert again.intermediate_values == {1: 0.1}
     assert result.best is not None
     assert (result.best.number, result.best.checkpoint.parts[-3]) == (2, "trial_0001")
+    shared = config.folder / "trial_0002" / "checkpoints" / "small.safetensors"
+    assert shared.read_text() == result.best.checkpoint.read_text() == "the LoRA of trial 1"
     assert json.loads((config.folder / "best_params.json").read_text())["_study"]["trial"] == 2
     assert audience.ended == [0, 2, 3]
     assert audience.best == [0, 2]

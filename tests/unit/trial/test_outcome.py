@@ -9,6 +9,7 @@ import torch
 from optimizer.errors import (
     BadPicturesError,
     DatasetError,
+    DivergedError,
     InfeasibleError,
     ModelError,
     NonFiniteLossError,
@@ -29,6 +30,7 @@ def ending(error: BaseException) -> Outcome:
     ("error", "state", "kind"),
     [
         (NonFiniteLossError("nan at step 3"), "infeasible", "non_finite_loss"),
+        (DivergedError("rose to 1.1"), "infeasible", "diverged"),
         (BadPicturesError("all black"), "infeasible", "bad_pictures"),
         (InfeasibleError("a rule"), "refused", "infeasible"),
         (torch.OutOfMemoryError("CUDA out of memory"), "infeasible", "out_of_memory"),
