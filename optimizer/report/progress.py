@@ -12,6 +12,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from optimizer.report.audiences import Spectator
 from optimizer.report.tables import console, short
 from optimizer.space.fit import Fitted
 from optimizer.study.results import counted_trials
@@ -20,7 +21,7 @@ from optimizer.trial.outcome import Outcome
 from optimizer.trial.scored import ScoredCheckpoint
 
 
-class ProgressView:
+class ProgressView(Spectator):
     """Audience of a study and of its trials; a context manager that owns the bars."""
 
     def __init__(self) -> None:
