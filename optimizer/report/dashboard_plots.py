@@ -1,12 +1,12 @@
 """Figures that optuna-dashboard does not draw by itself, saved with the study."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
 from optimizer.config.study import StudyConfig
-from optimizer.report.findings import NORMAL_95, Findings, TrialRow
+from optimizer.report.findings import Estimate, Findings, TrialRow
 from optimizer.report.transfer_story import TransferStory
 
 if TYPE_CHECKING:
@@ -51,8 +51,15 @@ def _learning_rate(findings: Findings, story: TransferStory | None) -> "Figure":
     _add_trials(figure, findings, lambda trial: trial.params.get(_RATE))
     figure.update_xaxes(type="log")
     if story and story.source_rate:
-        label = f"best of {story.source_family}"
-        figure.add_vline(x=story.source_rate, line_dash="dash", annotation_text=label)
+        # A vertical line with words would be placed as if the axis were not logarithmic.
+        values = [trial.objective.value for trial in findings.ranked if trial.objective]
+        figure.add_scatter(
+            x=[story.source_rate] * 2,
+            y=[min(values), max(values)],
+            mode="lines",
+            name=f"best of {story.source_family}",
+            line={"dash": "dash", "color": "#59636e"},
+        )
     return figure
 
 
@@ -64,7 +71,7 @@ def _parts(findings: Findings) -> "Figure":
         figure.add_bar(
             x=[f"trial {trial.number}" for trial, _ in known],
             y=[estimate.value for _, estimate in known],
-            error_y={"array": [NORMAL_95 * estimate.standard_error for _, estimate in known]},
+            error_y=_intervals([estimate for _, estimate in known]),
             name=part,
         )
     return figure
@@ -79,12 +86,22 @@ def _add_trials(
         figure.add_scatter(
             x=[place(trial) for trial, _ in values],
             y=[objective.value for _, objective in values],
-            error_y={"array": [NORMAL_95 * objective.standard_error for _, objective in values]},
+            error_y=_intervals([objective for _, objective in values]),
             mode="markers",
             name=name,
             text=[f"trial {trial.number}" for trial, _ in values],
             marker={"symbol": symbol, "size": 9},
         )
+
+
+def _intervals(estimates: list[Estimate]) -> dict[str, Any]:
+    """95 % intervals, cut where scores end."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(min(e.high, 1.0) - e.value, 0.0) for e in estimates],
+        "arrayminus": [max(e.value - max(e.low, 0.0), 0.0) for e in estimates],
+    }
 
 
 def _figure(title: str, x: str, y: str) -> "Figure":
