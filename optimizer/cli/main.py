@@ -12,6 +12,7 @@ from optimizer.cli import (
     dataset,
     demo,
     evaluate,
+    logs,
     report,
     run,
     status,
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, transfer, train, evaluate, compare, best, status, report, dashboard, demo):
+for verb in (run, transfer, train, evaluate, compare, best, status, logs, report, dashboard, demo):
     app.command(name=verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(dataset.app, name="dataset")
 
