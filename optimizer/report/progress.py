@@ -3,6 +3,7 @@
 from types import TracebackType
 
 import optuna
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -102,7 +103,7 @@ class ProgressView(Spectator):
 
 def _line(number: int, outcome: Outcome, is_best: bool) -> str:
     if outcome.state != "complete":
-        return f"trial {number:>3}  {outcome.kind}: {outcome.reason}"
+        return f"trial {number:>3}  {outcome.kind}: {escape(outcome.reason)}"
     facts = outcome.attributes
     settings = "  ".join(f"{k} {short(v)}" for k, v in facts["effective_params"].items())
     star = "  [bold green]best so far[/]" if is_best else ""

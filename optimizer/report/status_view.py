@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from optimizer.config.study import StudyConfig
 from optimizer.report.status import RunningTrial, StudyStatus, study_status
@@ -70,16 +71,18 @@ def _trials(status: StudyStatus) -> str:
     return f"{status.trials_done} of {status.trials_wanted} done{waiting}"
 
 
-def _running(trial: RunningTrial) -> str:
+def _running(trial: RunningTrial) -> Text:
     pace = trial.pace
     if pace is None:
-        return f"for {duration(trial.seconds)}, no step yet"
+        return Text(f"for {duration(trial.seconds)}, no step yet")
+    text = Text(f"epoch {pace.epoch}, step {pace.global_step} of {pace.max_train_steps}, ")
+    text.append(f"loss {pace.loss:.4f}, {pace.seconds_per_step:.2f} s/step")
     slower = pace.seconds_per_step / pace.baseline if pace.baseline else 1.0
-    mark = f" [red]({slower:.1f} times its own start)[/]" if slower >= _SLOW else ""
-    left = f", {duration(pace.seconds_left)} of training left" if pace.seconds_left else ", scoring"
-    return (
-        f"epoch {pace.epoch}, step {pace.global_step} of {pace.max_train_steps}, "
-        f"loss {pace.loss:.4f}, {pace.seconds_per_step:.2f} s/step{mark}{left}"
+    if slower >= _SLOW:
+        text.append(f" ({slower:.1f} times its own start)", style="red")
+    is_training = pace.seconds_left > 0
+    return text.append(
+        f", {duration(pace.seconds_left)} of training left" if is_training else ", scoring"
     )
 
 

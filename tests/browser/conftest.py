@@ -86,7 +86,7 @@ class Chromium:
     def wait_for(self, script: str, seconds: float = 60) -> None:
         """Until an expression is true."""
         end = time.monotonic() + seconds
-        while not self.value(script):
+        while not self.value(f"Boolean({script})"):
             assert time.monotonic() < end, (
                 f"never true: {script}\n{self.value('document.body.innerText')}"
             )
