@@ -14,6 +14,7 @@ from optimizer.cli import (
     evaluate,
     export_kohya,
     finals,
+    logs,
     pick,
     report,
     rescore,
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 for verb in (
     *(run, stop, finals, pick, rescore, transfer, train),
-    *(evaluate, compare, best, status, report, dashboard, export_kohya, demo),
+    *(evaluate, compare, best, status, logs, report, dashboard, export_kohya, demo),
 ):
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 app.add_typer(dataset.app, name="dataset")

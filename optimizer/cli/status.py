@@ -1,23 +1,49 @@
-"""`optimizer status`: where a study stands."""
+"""`optimizer status`: where studies stand."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from optimizer.cli.options import StudyFile
-
 
 def command(
-    study: StudyFile,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    studies: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[STUDY.toml]...", help="Study files; all under runs/ if not given."
+        ),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Redraw until Ctrl-C.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For scripts: an object, or a list for several.")
+    ] = False,
 ) -> None:
-    """Say whether a study runs, how far it is, what is best and what failed. Reads only."""
+    """Say whether studies run, how far they are, what is best and what failed. Reads only."""
     from optimizer.config.study import load_study
-    from optimizer.report.status import print_status, study_status
+    from optimizer.report.status import study_status
+    from optimizer.report.status_view import status_table
+    from optimizer.report.status_view import watch as redraw
+    from optimizer.report.tables import console
 
-    status = study_status(load_study(study))
+    configs = [load_study(path) for path in studies or _all()]
+    if watch:
+        redraw(configs)
+        return
+    found = [study_status(config) for config in configs]
     if as_json:
-        typer.echo(json.dumps(status.as_dict(), indent=2))
-    else:
-        print_status(status)
+        plain = [status.as_dict() for status in found]
+        typer.echo(json.dumps(plain[0] if len(plain) == 1 else plain, indent=2))
+        return
+    for status in found:
+        console.print(status_table(status))
+
+
+def _all() -> list[Path]:
+    from optimizer.config.resolved import RESOLVED
+    from optimizer.errors import StudyError
+
+    found = sorted(Path("runs").glob(f"*/{RESOLVED}"))
+    if not found:
+        raise StudyError("there are no studies in runs/ here; name a study file")
+    return found

@@ -1,38 +1,68 @@
 """Several audiences of one study: what people watch never hurts what they watch."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import optuna
 
 from optimizer.space.fit import Fitted
-from optimizer.study.runner import Audience
+from optimizer.training.results import Step
 from optimizer.trial.outcome import Outcome
+from optimizer.trial.scored import ScoredCheckpoint
 
 logger = logging.getLogger(__name__)
 
 
-class Audiences:
-    """Tells every audience in turn; what one of them raises is logged and goes no further."""
-
-    def __init__(self, audiences: Sequence[Audience]) -> None:
-        self.audiences = tuple(audiences)
+class Spectator:
+    """Watches a study and its trials, and does nothing; audiences say only what they care for."""
 
     def study_opened(self, study: optuna.Study, n_trials: int, seeds: list[Fitted]) -> None:
         """Before the first trial."""
-        self._tell(lambda audience: audience.study_opened(study, n_trials, seeds))
 
     def trial_began(self, number: int) -> None:
         """A trial is about to be trained."""
-        self._tell(lambda audience: audience.trial_began(number))
+
+    def step(self, step: Step) -> None:
+        """One update was made."""
+
+    def scored(self, checkpoint: ScoredCheckpoint) -> None:
+        """One checkpoint was drawn and scored; its trial can still be written to."""
 
     def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
         """A trial ended, one way or another."""
-        self._tell(lambda audience: audience.trial_ended(number, outcome, is_best))
 
-    def _tell(self, call: Callable[[Audience], None]) -> None:
-        for audience in self.audiences:
+
+class Audiences(Spectator):
+    """Tells every spectator in turn; what one of them raises is logged and goes no further."""
+
+    def __init__(self, spectators: Sequence[Spectator]) -> None:
+        self.spectators = tuple(spectators)
+
+    def study_opened(self, study: optuna.Study, n_trials: int, seeds: list[Fitted]) -> None:
+        """Before the first trial."""
+        self._tell("study_opened", study, n_trials, seeds)
+
+    def trial_began(self, number: int) -> None:
+        """A trial is about to be trained."""
+        self._tell("trial_began", number)
+
+    def step(self, step: Step) -> None:
+        """One update was made."""
+        self._tell("step", step)
+
+    def scored(self, checkpoint: ScoredCheckpoint) -> None:
+        """One checkpoint was drawn and scored."""
+        self._tell("scored", checkpoint)
+
+    def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
+        """A trial ended, one way or another."""
+        self._tell("trial_ended", number, outcome, is_best)
+
+    def _tell(self, event: str, *facts: Any) -> None:
+        for spectator in self.spectators:
             try:
-                call(audience)
-            except Exception:  # no page or message is worth a night of training
-                logger.exception("%s failed; the study goes on", type(audience).__name__)
+                getattr(spectator, event)(*facts)
+            except Exception:  # a page, a note or a message is not worth a night of training
+                name = type(spectator).__name__
+                logger.exception("%s failed at %s; the study goes on", name, event)

@@ -2,8 +2,11 @@
 
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from optuna.artifacts import FileSystemArtifactStore
+
 from optimizer.config.study import StudyConfig
 from optimizer.errors import InputError
+from optimizer.report.dashboard_storage import DashboardStorage, artifact_folder
 from optimizer.report.tables import console
 from optimizer.storage.database import open_storage, storage_url
 from optimizer.study.open import load_existing
@@ -27,9 +30,13 @@ def dashboard_server(config: StudyConfig, port: int) -> WSGIServer:
     from optuna_dashboard import wsgi
 
     load_existing(config)
-    storage = open_storage(storage_url(config.folder, config.study.storage), create=False)
+    opened = open_storage(storage_url(config.folder, config.study.storage), create=False)
+    storage = DashboardStorage(opened.url, engine_kwargs=opened.engine_kwargs)
+    folder = artifact_folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    app = wsgi(storage, artifact_store=FileSystemArtifactStore(folder))
     try:
-        return make_server(HOST, port, wsgi(storage), handler_class=_Quiet)
+        return make_server(HOST, port, app, handler_class=_Quiet)
     except OSError as error:
         raise InputError(
             f"port {port} on {HOST} is taken ({error.strerror}); choose another with --port"

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from optimizer.config.study import StudyConfig
@@ -15,7 +14,7 @@ from optimizer.files import write_bytes
 from optimizer.report import charts
 from optimizer.report.page_facts import page_facts
 from optimizer.report.pictures import PromptRow, data_uri
-from optimizer.report.tables import short
+from optimizer.report.templating import environment
 from optimizer.scoring.sheet import Cell, Row, write_sheet
 
 MOST_BYTES = 10_000_000
@@ -32,7 +31,7 @@ def write_page(config: StudyConfig, output: Path | None) -> Path:
     """
     page = page_facts(config)
     path = output or config.folder / "report" / "index.html"
-    template = _environment(autoescape=True).get_template("report.html.j2")
+    template = environment(autoescape=True).get_template("report.html.j2")
     for side in _SIDES:
         text = template.render(page=page, picture=partial(data_uri, side=side), **_helpers())
         data = text.encode()
@@ -49,9 +48,9 @@ def write_markdown(config: StudyConfig, output: Path | None) -> Path:
     """
     page = page_facts(config)
     path = output or config.folder / "report" / "README.md"
-    environment = _environment(autoescape=False)
+    templates = environment()
     files = f"{path.stem}_files"
-    chart = environment.from_string(
+    chart = templates.from_string(
         '{% from "chart.svg.j2" import draw %}{{ draw(chart, key, standalone=true) }}\n'
     )
     for key, drawn in page.charts.items():
@@ -59,7 +58,7 @@ def write_markdown(config: StudyConfig, output: Path | None) -> Path:
         write_bytes(path.parent / files / f"{key}.svg", svg.encode())
     if page.pictures:
         _write_sheet(path.parent / files / "pictures.png", config.name, page.pictures)
-    text = environment.get_template("report.md.j2").render(page=page, files=files, **_helpers())
+    text = templates.get_template("report.md.j2").render(page=page, files=files, **_helpers())
     write_bytes(path, text.encode())
     return path
 
@@ -76,19 +75,6 @@ def _write_sheet(path: Path, title: str, rows: Iterable[PromptRow]) -> None:
             sheet.append(Row(row.prompt, tuple(cells)))
     if sheet:
         write_sheet(path, title, sheet)
-
-
-def _environment(*, autoescape: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("optimizer.report"),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"short": short, "cell": _cell, "hours": hours}
-    return environment
 
 
 def _helpers() -> dict[str, Any]:
@@ -109,17 +95,3 @@ def _escaped(chart: charts.Chart) -> dict[str, Any]:
 
     plain: dict[str, Any] = walk(asdict(chart))
     return plain
-
-
-def _cell(value: Any) -> str:
-    """Text inside a Markdown table."""
-    return short(value).replace("|", "\\|").replace("\n", " ")
-
-
-def hours(seconds: float) -> str:
-    """A duration as people say it."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"

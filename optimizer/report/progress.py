@@ -3,6 +3,7 @@
 from types import TracebackType
 
 import optuna
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -12,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from optimizer.report.audiences import Spectator
 from optimizer.report.tables import console, short
 from optimizer.space.fit import Fitted
 from optimizer.study.results import counted_trials
@@ -20,7 +22,7 @@ from optimizer.trial.outcome import Outcome
 from optimizer.trial.scored import ScoredCheckpoint
 
 
-class ProgressView:
+class ProgressView(Spectator):
     """Audience of a study and of its trials; a context manager that owns the bars."""
 
     def __init__(self) -> None:
@@ -101,7 +103,7 @@ class ProgressView:
 
 def _line(number: int, outcome: Outcome, is_best: bool) -> str:
     if outcome.state != "complete":
-        return f"trial {number:>3}  {outcome.kind}: {outcome.reason}"
+        return f"trial {number:>3}  {outcome.kind}: {escape(outcome.reason)}"
     facts = outcome.attributes
     settings = "  ".join(f"{k} {short(v)}" for k, v in facts["effective_params"].items())
     star = "  [bold green]best so far[/]" if is_best else ""

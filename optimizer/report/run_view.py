@@ -9,7 +9,9 @@ from rich.table import Table
 from optimizer.config.study import StudyConfig
 from optimizer.files import write_json
 from optimizer.logs import log_to
+from optimizer.report.audiences import Audiences
 from optimizer.report.base_pictures import keep_base_pictures
+from optimizer.report.dashboard_notes import DashboardNotes
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
@@ -45,10 +47,11 @@ def run_with_view(
 
             bench = open_workbench(config)
             keep_base_pictures(bench.scorer, config.folder)
-            return TrialObjective(config, bench, space, view)
+            return TrialObjective(config, bench, space, audience)
 
+        audience = Audiences((view, DashboardNotes(config)))
         result = run_study(
-            config, make_objective, view, n_trials=n_trials, seeds=seeds, deadline=deadline
+            config, make_objective, audience, n_trials=n_trials, seeds=seeds, deadline=deadline
         )
     print_result(config, result)
     return result

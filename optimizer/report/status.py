@@ -1,16 +1,41 @@
-"""Where a study stands, from its database and nothing else."""
+"""Where a study stands, from its database and its folder; reads only."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.config.study import StudyConfig
-from optimizer.report.tables import console, key_values
+from optimizer.report.findings import Estimate
+from optimizer.report.steps import Pace, pace
 from optimizer.study.lease import Lease
 from optimizer.study.open import load_existing
-from optimizer.study.results import best_trial, counted_trials
+from optimizer.study.results import best_trial, counted_trials, feasible_trials
 from optimizer.trial import attrs
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that a living worker holds. `pace` is None before its first step."""
+
+    number: int
+    seconds: float
+    """Since it began."""
+    pace: Pace | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How often trials ended in one way without a score, and what the last one said."""
+
+    count: int
+    trial: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -20,54 +45,74 @@ class StudyStatus:
     name: str
     family: str
     state: str
+    since: str | None
+    """When anything last happened, if nothing does now: local time, ISO 8601."""
+    stop_reason: str | None
     trials_done: int
     trials_wanted: int
-    running: list[int]
+    running: list[RunningTrial]
     waiting: int
     best: dict[str, Any] | None
-    failures: dict[str, int]
-    last_failure: str | None
+    lead: Estimate | None
+    """Of the best over the second, with the most its noise can be."""
+    failures: dict[str, Failure]
     mean_trial_seconds: float | None
+    seconds_left: float | None
+    """For the trials that are wanted, at the pace of those that are done."""
+    disk_bytes: int
+    disk_bytes_expected: int | None
+    """When all wanted trials are done."""
     folder: str
-    stop_reason: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
 
 
-def study_status(config: StudyConfig) -> StudyStatus:
-    """Read a study's status.
+def study_status(config: StudyConfig, study: optuna.Study | None = None) -> StudyStatus:
+    """Read a study's status; `study` saves opening its database again.
 
     Raises:
         StudyError: there is no such study yet.
     """
-    study = load_existing(config)
+    study = study or load_existing(config)
     trials = study.get_trials(deepcopy=False)
-    done = len(counted_trials(study))
-    running = [t.number for t in trials if t.state is TrialState.RUNNING and _is_alive(t)]
+    wanted, done = config.study.n_trials, len(counted_trials(study))
+    running = [_running(t, config) for t in trials if _is_running(t)]
     best = best_trial(study, config.folder)
-    failed = [t for t in trials if t.user_attrs.get(attrs.OUTCOME, "complete") != "complete"]
+    mean, disk = _mean_seconds(trials), _bytes_in(config.folder)
     return StudyStatus(
         name=config.name,
         family=config.model.family,
-        state=_state(bool(running), done >= config.study.n_trials),
+        state=_state(bool(running), done >= wanted),
+        since=None if running else _last_event(trials),
+        stop_reason=None if running else study.user_attrs.get(attrs.STOP_REASON),
         trials_done=done,
-        trials_wanted=config.study.n_trials,
+        trials_wanted=wanted,
         running=running,
         waiting=sum(t.state is TrialState.WAITING for t in trials),
         best=None if best is None else asdict(best) | {"checkpoint": str(best.checkpoint)},
-        failures=_counts(failed),
-        last_failure=failed[-1].user_attrs.get(attrs.REASON) if failed else None,
-        mean_trial_seconds=_mean_seconds(trials),
+        lead=_lead(feasible_trials(study)),
+        failures=_failures(trials),
+        mean_trial_seconds=mean,
+        seconds_left=_seconds_left(wanted - done, mean, running),
+        disk_bytes=disk,
+        disk_bytes_expected=disk // done * max(wanted, done) if done else None,
         folder=str(config.folder),
-        stop_reason=None if running else study.user_attrs.get(attrs.STOP_REASON),
     )
 
 
-def _is_alive(trial: FrozenTrial) -> bool:
+def _is_running(trial: FrozenTrial) -> bool:
     lease = trial.user_attrs.get(attrs.LEASE)
-    return lease is None or not Lease(**lease).is_dead()
+    is_alive = lease is None or not Lease(**lease).is_dead()
+    return trial.state is TrialState.RUNNING and is_alive
+
+
+def _running(trial: FrozenTrial, config: StudyConfig) -> RunningTrial:
+    began = trial.datetime_start
+    seconds = (datetime.now(began.tzinfo) - began).total_seconds() if began else 0.0
+    folder = config.folder / f"trial_{trial.number:04d}"
+    return RunningTrial(trial.number, max(seconds, 0.0), pace(folder / "metrics.jsonl"))
 
 
 def _state(is_running: bool, is_done: bool) -> str:
@@ -76,41 +121,51 @@ def _state(is_running: bool, is_done: bool) -> str:
     return "done" if is_done else "stopped"
 
 
-def _counts(trials: list[FrozenTrial]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _last_event(trials: Sequence[FrozenTrial]) -> str | None:
+    times = [t for trial in trials for t in (trial.datetime_start, trial.datetime_complete) if t]
+    return max(times).isoformat(sep=" ", timespec="seconds") if times else None
+
+
+def _lead(ranked: Sequence[FrozenTrial]) -> Estimate | None:
+    if len(ranked) < 2:
+        return None
+    errors = [float(t.user_attrs.get(attrs.STANDARD_ERROR, 0.0)) for t in ranked[:2]]
+    first, second = (float(trial.value or 0.0) for trial in ranked[:2])
+    return Estimate(first - second, (errors[0] ** 2 + errors[1] ** 2) ** 0.5)
+
+
+def _failures(trials: Sequence[FrozenTrial]) -> dict[str, Failure]:
+    found: dict[str, Failure] = {}
     for trial in trials:
-        kind = trial.user_attrs[attrs.OUTCOME]
-        counts[kind] = counts.get(kind, 0) + 1
-    return counts
+        kind = trial.user_attrs.get(attrs.OUTCOME, "complete")
+        if kind != "complete":
+            before = found[kind].count if kind in found else 0
+            reason = str(trial.user_attrs.get(attrs.REASON) or "")
+            found[kind] = Failure(before + 1, trial.number, reason)
+    return found
 
 
-def _mean_seconds(trials: list[FrozenTrial]) -> float | None:
+def _mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:
     seconds = [t.user_attrs[attrs.SECONDS] for t in trials if attrs.SECONDS in t.user_attrs]
     return round(sum(seconds) / len(seconds), 1) if seconds else None
 
 
-def print_status(status: StudyStatus) -> None:
-    """The same for people."""
-    facts: dict[str, Any] = {
-        "state": status.state,
-        "trials": f"{status.trials_done} of {status.trials_wanted}",
-    }
-    if status.stop_reason:
-        facts["stopped because"] = status.stop_reason
-    if status.running:
-        facts["running now"] = ", ".join(f"trial {number}" for number in status.running)
-    if status.best:
-        best = status.best
-        facts["best"] = (
-            f"{best['value']:.3f} ± {best['standard_error']:.3f} (trial {best['number']})"
-        )
-        facts["best LoRA"] = best["checkpoint"]
-    if status.failures:
-        facts["failures"] = ", ".join(f"{k}: {n}" for k, n in status.failures.items())
-        facts["last failure"] = status.last_failure
-    if status.mean_trial_seconds is not None:
-        facts["seconds per trial"] = status.mean_trial_seconds
-        left = max(status.trials_wanted - status.trials_done, 0)
-        facts["minutes left"] = round(left * status.mean_trial_seconds / 60, 1)
-    facts["folder"] = status.folder
-    console.print(key_values(f"study {status.name} ({status.family})", facts))
+def _seconds_left(
+    trials_left: int, mean: float | None, running: Sequence[RunningTrial]
+) -> float | None:
+    if mean is None:
+        return None
+    begun = sum(min(trial.seconds, mean) for trial in running)
+    return max(trials_left * mean - begun, 0.0)
+
+
+def _bytes_in(folder: Path) -> int:
+    """Of all files below a folder; those that vanish meanwhile count nothing."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
+            except FileNotFoundError:
+                continue
+    return total

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from optimizer.config.study import StudyConfig
 from optimizer.study.results import BestTrial
@@ -28,10 +29,10 @@ def short(value: Any) -> str:
 
 
 def key_values(title: str, values: dict[str, Any]) -> Table:
-    """Two columns: name and value."""
+    """Two columns: name and value, where only a Text is styled: brackets are words."""
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in values.items():
-        table.add_row(name, short(value))
+        table.add_row(Text(name), value if isinstance(value, Text) else Text(short(value)))
     return table
 
 

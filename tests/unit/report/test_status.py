@@ -1,0 +1,150 @@
+"""Where studies stand, seen while they run, when they are done, and when nothing lives."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from optimizer.config.study import StudyConfig
+from optimizer.errors import StudyError
+from optimizer.report.log_file import last_lines, new_lines
+from optimizer.report.status import StudyStatus, study_status
+from optimizer.report.status_view import status_table
+from optimizer.report.steps import pace
+from optimizer.study.lease import Lease
+from optimizer.study.open import open_study
+from optimizer.trial import attrs
+
+Make = Callable[..., StudyConfig]
+RunTold = Callable[..., Any]
+
+
+def shown(status: StudyStatus) -> str:
+    console = Console(width=160, file=StringIO(), record=True)
+    console.print(status_table(status))
+    return console.export_text()
+
+
+def write_steps(path: Path, seconds: list[float], total: int = 100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        for number, one in enumerate(seconds, start=1):
+            step = {"epoch": 1, "global_step": number, "max_train_steps": total, "loss": 0.25}
+            file.write(json.dumps(step | {"seconds": one}) + "\n")
+
+
+def test_a_finished_study(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5, 0.7, "bad_pictures"])
+    status = study_status(config)
+    assert (status.state, status.trials_done, status.seconds_left) == ("done", 3, 0)
+    assert status.lead is not None and status.lead.value == pytest.approx(0.2)
+    assert status.lead.standard_error == pytest.approx(0.01 * 2**0.5)
+    assert status.failures["bad_pictures"].reason == "it was <bad_pictures>"
+    assert status.since is not None
+    text = shown(status)
+    assert "0.200, noise at most 0.014: clear" in text
+    assert "1, last trial 2: it was <bad_pictures>" in text
+
+
+def test_nothing_has_ended_yet(make_study: Make) -> None:
+    config = make_study()
+    open_study(config)
+    status = study_status(config)
+    assert (status.state, status.best, status.lead, status.since) == ("stopped", None, None, None)
+    assert "0 of 3 done" in shown(status)
+
+
+def test_a_running_trial_against_its_own_start(make_study: Make) -> None:
+    config = make_study()
+    study = open_study(config)
+    study.ask().set_user_attr(attrs.LEASE, Lease.mine().as_dict())
+    assert "no step yet" in shown(study_status(config))
+    write_steps(
+        config.folder / "trial_0000" / "metrics.jsonl", [9.0, 9.0, *[0.5] * 30, *[2.0] * 20]
+    )
+    status = study_status(config)
+    (trial,) = status.running
+    assert trial.pace is not None
+    assert (trial.pace.global_step, trial.pace.seconds_per_step) == (52, 2.0)
+    assert trial.pace.seconds_left == 96
+    text = shown(status)
+    assert status.state == "running"
+    assert "step 52 of 100, loss 0.2500, 2.00 s/step (4.0 times its own start)" in text
+
+
+def test_a_dead_worker_runs_nothing(make_study: Make) -> None:
+    config = make_study()
+    gone = Lease.mine().as_dict() | {"started": 0.0}
+    open_study(config).ask().set_user_attr(attrs.LEASE, gone)
+    status = study_status(config)
+    assert (status.state, status.running) == ("stopped", [])
+    assert status.since is not None
+
+
+def test_time_and_disk_that_are_still_needed(make_study: Make, run_told: RunTold) -> None:
+    config = make_study(n_trials=4)
+    run_told(config, [0.5, 0.6])
+    (config.folder / "large").write_bytes(b"0" * 10_000_000)
+    status = study_status(config)
+    assert status.mean_trial_seconds is not None
+    assert status.seconds_left == pytest.approx(2 * status.mean_trial_seconds)
+    assert status.disk_bytes_expected == status.disk_bytes // 2 * 4
+    assert "MB when all trials are done" in shown(status)
+
+
+def test_a_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert pace(path) is None
+    write_steps(path, [1.0] * 5)
+    with path.open("a") as file:
+        file.write('{"epoch": 9, "glob')
+    found = pace(path)
+    assert found is not None and found.global_step == 5
+
+
+def test_a_long_file_is_read_at_both_ends(tmp_path: Path) -> None:
+    write_steps(tmp_path / "metrics.jsonl", [1.0] * 4000 + [3.0] * 100, total=5000)
+    found = pace(tmp_path / "metrics.jsonl")
+    assert found is not None
+    assert (found.baseline, found.seconds_per_step, found.global_step) == (1.0, 3.0, 4100)
+
+
+def status_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "optimizer.cli.main", "status", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_all_studies_of_a_folder(make_study: Make, run_told: RunTold, tmp_path: Path) -> None:
+    assert "there are no studies in runs/" in status_command(tmp_path).stderr
+    config = make_study()
+    run_told(config, [0.5])
+    told = json.loads(status_command(tmp_path, "--json").stdout)
+    assert told["name"] == "small"
+    both = status_command(tmp_path, "runs/small/study.toml", "study.toml", "--json")
+    assert [one["trials_done"] for one in json.loads(both.stdout)] == [1, 1]
+
+
+def test_the_end_of_a_log_and_what_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "optimization.log"
+    with pytest.raises(StudyError, match="optimizer run"):
+        last_lines(path, 2)
+    path.write_text("one\nzwei 怪物\nthree\n", encoding="utf-8")
+    text, end = last_lines(path, 2)
+    assert text == "zwei 怪物\nthree\n"
+    assert last_lines(path, 0)[0] == ""
+    with path.open("a") as file:
+        file.write("four\n")
+    assert next(new_lines(path, end)) == "four\n"
+
+
+def test_brackets_in_a_reason_are_words(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, ["[red]bad"])
+    assert "it was <[red]bad>" in shown(study_status(config))
