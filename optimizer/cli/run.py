@@ -62,9 +62,10 @@ def command(
     """Run a study: train, draw and score trials until enough count, or a rule says stop.
 
     Typed again, it goes on where it stopped. Ctrl-C ends it in order; the trial that was running
-    is done again next time.
+    is done again next time. At the end the best checkpoints are scored again on fresh seeds.
     """
     from optimizer.config.study import load_study
+    from optimizer.report.finals import run_finals
     from optimizer.report.run_view import run_with_view
 
     config = load_study(study)
@@ -73,3 +74,4 @@ def command(
     deadline = min(filter(None, (timeout, until)), default=None)
     if run_with_view(config, init_params, n_trials, deadline).interrupted:
         raise typer.Exit(130)
+    run_finals(config)

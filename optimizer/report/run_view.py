@@ -7,11 +7,13 @@ from typing import Any
 from rich.table import Table
 
 from optimizer.config.study import StudyConfig
+from optimizer.errors import OptimizerError
 from optimizer.files import write_json
 from optimizer.logs import log_to
 from optimizer.report.audiences import Audiences
 from optimizer.report.base_pictures import keep_base_pictures
 from optimizer.report.dashboard_notes import DashboardNotes
+from optimizer.report.notify import Notifier
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
@@ -38,6 +40,7 @@ def run_with_view(
         print_transfer(transfer)
         seeds = transfer.seeds
     check_inputs(config)
+    notifier = Notifier(config, config.study.notify)
     with ProgressView() as view, log_to(config.folder / "optimization.log"):
         if init_params is not None:
             write_json(config.folder / "transfer.json", transfer.as_dict())
@@ -49,10 +52,15 @@ def run_with_view(
             keep_base_pictures(bench.scorer, config.folder)
             return TrialObjective(config, bench, space, audience)
 
-        audience = Audiences((view, DashboardNotes(config)))
-        result = run_study(
-            config, make_objective, audience, n_trials=n_trials, seeds=seeds, deadline=deadline
-        )
+        audience = Audiences((view, DashboardNotes(config), notifier))
+        try:
+            result = run_study(
+                config, make_objective, audience, n_trials=n_trials, seeds=seeds, deadline=deadline
+            )
+        except OptimizerError as error:
+            notifier.study_broke(error)
+            raise
+        notifier.study_ended(result)
     print_result(config, result)
     return result
 

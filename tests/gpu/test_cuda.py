@@ -13,9 +13,11 @@ from optimizer.data.records import scan
 from optimizer.demo import layout
 from optimizer.models.attention import choose_attention, xformers_problem
 from optimizer.models.loading import load_model
+from optimizer.models.lora import applied_lora
 from optimizer.models.pipeline_model import PipelineModel
+from optimizer.training.adapters import trained_adapters
 from optimizer.training.prepared import PreparedData
-from optimizer.training.results import TrainingResult
+from optimizer.training.results import Step, TrainingResult
 from optimizer.training.trainer import Trainer
 
 pytestmark = [
@@ -34,7 +36,9 @@ def model(request: pytest.FixtureRequest) -> PipelineModel:
     return load_model(config, torch.device("cuda"))
 
 
-def train(model: PipelineModel, folder: Path, **changed: object) -> TrainingResult:
+def train(
+    model: PipelineModel, folder: Path, stop_at: int | None = None, **changed: object
+) -> TrainingResult:
     layout.save_drawings(folder / "images", layout.subject_drawings(8, 64, seed=1))
     subset = {"image_dir": str(folder / "images"), "caption_extension": ".txt"}
     side = model.native_resolution
@@ -43,7 +47,14 @@ def train(model: PipelineModel, folder: Path, **changed: object) -> TrainingResu
     data = PreparedData(scan(dataset), model, TensorStore(folder / "cache"))
     values = {"learning_rate": 1e-3, "network_dim": 8, "network_alpha": 4.0}
     settings = Hyperparameters.model_validate(values | {"max_train_epochs": 3} | changed)
-    return Trainer(model, data).train(settings, folder / "out", "mivo")
+
+    def observe(step: Step) -> None:
+        if step.global_step == stop_at:
+            raise KeyboardInterrupt
+
+    return Trainer(model, data).train(
+        settings, folder / "out", "mivo", state_folder=folder / "state", observe=observe
+    )
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "no"])
@@ -74,3 +85,38 @@ def test_xformers_is_used_when_it_runs_and_refused_with_a_reason_when_not() -> N
     else:
         with pytest.raises(Exception, match="cannot be used on cuda"):
             choose_attention("xformers", device)
+
+
+def test_looking_at_a_checkpoint_leaves_the_trained_adapter_in_float32(
+    model: PipelineModel, tmp_path: Path
+) -> None:
+    train(model, tmp_path, text_encoder_lr=1e-4)
+    with trained_adapters(model, Hyperparameters(text_encoder_lr=1e-4)) as adapters:
+        with applied_lora(model, tmp_path / "out" / "mivo.safetensors"):
+            pass
+        assert {p.dtype for p in adapters.parameters()} == {torch.float32}
+        assert {p.device.type for p in adapters.parameters()} == {"cuda"}
+
+
+def test_fp16_state_keeps_its_scaler(model: PipelineModel, tmp_path: Path) -> None:
+    """A run that is stopped and goes on reaches the same losses."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    plain = train(model, whole, mixed_precision="fp16")
+    with pytest.raises(KeyboardInterrupt):
+        train(model, broken, stop_at=3, mixed_precision="fp16")
+    assert train(model, broken, mixed_precision="fp16").global_step == plain.global_step
+
+
+def test_a_card_that_is_too_small_is_used_in_parts(model: PipelineModel, tmp_path: Path) -> None:
+    """Half of what the whole batch takes is what torch itself allows."""
+    torch.cuda.reset_peak_memory_stats()
+    train(model, tmp_path / "a", gradient_checkpointing=False)
+    base = torch.cuda.memory_allocated()
+    needed = base + (torch.cuda.max_memory_allocated() - base) // 2
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(needed / total)
+    try:
+        assert train(model, tmp_path / "b", gradient_checkpointing="auto").global_step == 6
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
