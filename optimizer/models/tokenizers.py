@@ -5,7 +5,7 @@ from typing import Any
 
 from optimizer.config.study import ModelConfig
 from optimizer.errors import ModelError
-from optimizer.models.loading import SINGLE_FILE_SUFFIXES
+from optimizer.models.model_files import SINGLE_FILE_SUFFIXES
 from optimizer.models.text import WINDOW_TOKENS, count_tokens
 
 _SUBFOLDERS = {"sd15": ("tokenizer",), "sdxl": ("tokenizer", "tokenizer_2")}

@@ -13,8 +13,8 @@ from optimizer.config.base import parse
 from optimizer.config.study import ModelConfig, StudyConfig
 from optimizer.errors import ConfigError, LoraFileError, ModelError
 from optimizer.files import file_digest, write_json
-from optimizer.models.loading import check_reference
 from optimizer.models.lora import read_header
+from optimizer.models.model_files import check_reference
 from optimizer.report.comparison_page import write_page
 from optimizer.report.evaluation import score_file
 from optimizer.report.judged import check_family, study_of

@@ -16,7 +16,8 @@ from optimizer.data.records import Record, picture_paths, scan
 from optimizer.data.split import hold_out, hold_out_validation
 from optimizer.errors import DatasetError, OptimizerError
 from optimizer.files import write_json
-from optimizer.models.loading import best_device, check_reference, load_model
+from optimizer.models.loading import best_device, load_model
+from optimizer.models.model_files import check_reference
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
 from optimizer.scoring.extras import extra_metrics

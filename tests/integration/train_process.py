@@ -32,6 +32,7 @@ def main(family: str, weights: str, images: str, output: str, settings: str) -> 
         Path(output),
         "mivo",
         state_folder=Path(output) / "state",
+        state_every_s=0,
         observe=lambda step: print("step", step.global_step, flush=True),
     )
     print("sha", *[checkpoint.sha256 for checkpoint in result.checkpoints])
