@@ -65,4 +65,4 @@ class Audiences(Spectator):
                 getattr(spectator, event)(*facts)
             except Exception:  # a page, a note or a message is not worth a night of training
                 name = type(spectator).__name__
-                raise
+                logger.exception("%s failed at %s; the study goes on", name, event)
