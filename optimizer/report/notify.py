@@ -52,7 +52,7 @@ class Notifier(Spectator):
             self._say(text.rstrip("."), f"{text} Trial {number}: {outcome.kind}: {outcome.reason}")
 
     def tell_the_end(self, run: Callable[[], StudyResult]) -> StudyResult:
-    """Run a study, and tell what was found or why it cannot go on; raises what it raises."""
+        """Run a study, and tell what was found or why it cannot go on; raises what it raises."""
         try:
             result = run()
         except OptimizerError as error:

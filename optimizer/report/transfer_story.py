@@ -136,7 +136,7 @@ def _verdict(
 
 def _against_unchanged(rungs: tuple[Rung, ...], findings: Findings) -> str:
     """What it would have cost to take the learning rate over as it was."""
-    unchanged = (r for r in rungs if r.factor and math.isclose(r.factor, 1.0, rel_tol=1e-9))
+    unchanged = (r for r in rungs if r.factor and math.isclose(r.factor, 1.0, rel_tol=_ROUNDED))
     same = next((rung.trial for rung in unchanged), None)
     best = findings.best
     if same is None or best is None or same.objective is None or best.objective is None:
