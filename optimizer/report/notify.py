@@ -2,11 +2,11 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from optimizer.config.study import StudyConfig
-from optimizer.errors import ConfigError
+from optimizer.errors import ConfigError, OptimizerError
 from optimizer.report.audiences import Spectator
 from optimizer.report.tables import short
 from optimizer.study.runner import StudyResult
@@ -51,19 +51,20 @@ class Notifier(Spectator):
             text = f"{self.failures} trials in a row gave no score."
             self._say(text.rstrip("."), f"{text} Trial {number}: {outcome.kind}: {outcome.reason}")
 
-    def study_ended(self, result: StudyResult) -> None:
-        """Tell what was found."""
+    def tell_the_end(self, run: Callable[[], StudyResult]) -> StudyResult:
+        """Run a study, and tell what was found or why it cannot go on; raises what it raises."""
+        try:
+            result = run()
+        except OptimizerError as error:
+            self._say("stopped", str(error))
+            raise
         state = "stopped by hand" if result.interrupted else "done"
-        best = result.best
         text = f"{result.new_trials} new trials."
-        if best is not None:
+        if best := result.best:
             text += f" Best: trial {best.number}, {best.value:.3f} ± {best.standard_error:.3f}."
             text += f" LoRA: {best.checkpoint}"
         self._say(state, text)
-
-    def study_broke(self, error: Exception) -> None:
-        """Tell why a study cannot go on."""
-        self._say("stopped", str(error))
+        return result
 
     def _say(self, title: str, body: str) -> None:
         if not self.apprise:

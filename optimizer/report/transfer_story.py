@@ -88,11 +88,10 @@ def transfer_story(config: StudyConfig, findings: Findings) -> TransferStory | N
 def _leads_away(path: Path, config: StudyConfig) -> bool:
     """Whether this is where the study's own best goes, not where the study comes from."""
     try:
-        told = json.loads(path.read_bytes())
-        family, source = told["target_family"], told["provenance"].get("study")
+        source = json.loads(path.read_bytes())["provenance"].get("study")
     except (ValueError, LookupError, TypeError, AttributeError):
         return False  # read_transfer says what is wrong
-    return bool(family != config.model.family or source == config.name)
+    return bool(source == config.name)
 
 
 def _rung(

@@ -45,6 +45,8 @@ def test_the_page_reads_well(chromium: Any, page: Path, width: int, dark: bool) 
     broken = "[...document.images].filter(i => !i.naturalWidth || !i.alt).length"
     assert chromium.value("document.images.length") > 8
     assert chromium.value(broken) == 0
+    labels = chromium.value("[...document.images].map(image => image.alt.split(':')[0])")
+    assert {"base model", "sd15 best", "second best"} <= set(labels)
     if keep := os.environ.get("SCREENSHOTS"):
         chromium.screenshot(Path(keep) / f"report_{width}_{'dark' if dark else 'light'}.png")
 

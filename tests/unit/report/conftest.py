@@ -13,7 +13,8 @@ from optimizer.errors import StudyStoppedError
 from optimizer.report.audiences import Audiences
 from optimizer.scoring.health import Health
 from optimizer.scoring.objective import Part, Scores
-from optimizer.study.open import space_of
+from optimizer.study.open import open_study, space_of
+from optimizer.study.results import counted_trials
 from optimizer.study.runner import StudyResult, run_study
 from optimizer.trial.outcome import Outcome
 from optimizer.trial.record import TrialFolder
@@ -78,7 +79,8 @@ def run_told() -> RunTold:
             }
             return Outcome("complete", "complete", value=ending, attributes=facts)
 
-        counted = sum(not isinstance(e, str) or not e.endswith("Error") for e in endings)
+        before = len(counted_trials(open_study(config)))
+        counted = before + sum(not str(e).endswith(("Error", "interrupted")) for e in endings)
         try:
             return run_study(
                 config,

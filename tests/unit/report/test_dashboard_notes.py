@@ -87,7 +87,7 @@ def test_a_trial_shows_its_contact_sheet_and_note(make_study: Make, run_told: Ru
         address = f"/artifacts/1/{trial['trial_id']}/{artifact['artifact_id']}"
         assert get(address)[:2] == b"\xff\xd8"
     note = trial["note"]["body"]
-    assert "## Objective 0.700 ± 0.010, the best so far" in note
+    assert "## Objective 0.700 ± 0.010, the best when it ended" in note
     assert f"]({address})" in note
     assert "| learning_rate |" in note
 

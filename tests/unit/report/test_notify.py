@@ -12,6 +12,7 @@ from optimizer.config.study import StudyConfig
 from optimizer.errors import ConfigError, StudyStoppedError
 from optimizer.report.audiences import Audiences
 from optimizer.report.notify import Notifier
+from optimizer.study.runner import StudyResult
 
 Make = Callable[..., StudyConfig]
 RunTold = Callable[..., Any]
@@ -59,8 +60,7 @@ def test_a_new_best_and_the_end_are_told(
 ) -> None:
     config = make_study()
     notifier = Notifier(config, ["env:MAILBOX"])
-    result = run_told(config, [0.5, 0.4, 0.7], Audiences((notifier,)))
-    notifier.study_ended(result)
+    notifier.tell_the_end(lambda: run_told(config, [0.5, 0.4, 0.7], Audiences((notifier,))))
     assert mailbox.titles == ["small: new best 0.500", "small: new best 0.700", "small: done"]
     assert "learning_rate" in mailbox.messages[0]["message"]
     assert "Best: trial 2, 0.700 ± 0.010" in mailbox.messages[-1]["message"]
@@ -77,12 +77,14 @@ def test_the_third_failure_in_a_row_is_told_once(
     assert "Trial 5: bad_pictures: it was <bad_pictures>" in mailbox.messages[1]["message"]
 
 
-def test_a_study_that_gives_up_says_why(
-    make_study: Make, run_told: RunTold, mailbox: Mailbox
-) -> None:
-    Notifier(make_study(), ["env:MAILBOX"]).study_broke(StudyStoppedError("3 trials failed"))
-    assert mailbox.messages[0]["title"] == "small: stopped"
-    assert mailbox.messages[0]["message"] == "3 trials failed"
+def test_a_study_that_gives_up_says_why(make_study: Make, mailbox: Mailbox) -> None:
+    def give_up() -> StudyResult:
+        raise StudyStoppedError("3 trials in a row failed")
+
+    with pytest.raises(StudyStoppedError):
+        Notifier(make_study(), ["env:MAILBOX"]).tell_the_end(give_up)
+    assert mailbox.titles == ["small: stopped"]
+    assert mailbox.messages[0]["message"] == "3 trials in a row failed"
 
 
 def test_a_messenger_that_refuses_hurts_nothing(
@@ -119,5 +121,5 @@ def test_wrong_addresses_are_refused_together_and_never_shown(
 def test_without_addresses_nothing_is_sent(make_study: Make, run_told: RunTold) -> None:
     config = make_study()
     notifier = Notifier(config, ())
-    notifier.study_ended(run_told(config, [0.5], Audiences((notifier,))))
+    notifier.tell_the_end(lambda: run_told(config, [0.5], Audiences((notifier,))))
     assert notifier.apprise is None

@@ -1,6 +1,9 @@
 """Where studies stand, seen while they run, when they are done, and when nothing lives."""
 
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,3 +151,26 @@ def test_brackets_in_a_reason_are_words(make_study: Make, run_told: RunTold) -> 
     config = make_study()
     run_told(config, ["[red]bad"])
     assert "it was <[red]bad>" in shown(study_status(config))
+
+
+def test_watching_redraws_in_a_terminal_until_stopped(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5])
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "optimizer.cli.main", "status", str(config.path), "--watch"]
+    watching = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    screen = read_until(ours, "1 of 3 done")
+    run_told(config, [0.6, 0.7])
+    screen += read_until(ours, "3 of 3 done")
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(30) == 0
+    assert "\x1b[1A" in screen  # the cursor went back up
+
+
+def read_until(terminal: int, words: str) -> str:
+    """What a program writes to its terminal, until these words stand there."""
+    text = ""
+    while words not in text:
+        text += os.read(terminal, 4096).decode(errors="replace")
+    return text
