@@ -15,7 +15,6 @@ from optimizer.config.training import Hyperparameters
 from optimizer.errors import ConfigError
 
 FamilyName = Literal["sd15", "sdxl"]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -49,8 +48,8 @@ class SearchConfig(Frozen):
     keep_count: Annotated[int, Field(ge=1)] = 1
     """How many of the best or of the last."""
     stop: StopConfig = StopConfig()
-    notify: tuple[EnvironmentName, ...] = ()
-    """Where messages go: `env:NAME`, the variable holding an apprise URL."""
+    notify: tuple[str, ...] = ()
+    """Where messages go: `env:NAME` each, the variable that holds an apprise URL."""
     names_folders_in_loras: bool = False
     """Write names of picture folders and their tags into LoRA files, as sd-scripts does."""
 

@@ -7,7 +7,6 @@ from typing import Any
 from rich.table import Table
 
 from optimizer.config.study import StudyConfig
-from optimizer.errors import OptimizerError
 from optimizer.files import write_json
 from optimizer.logs import log_to
 from optimizer.report.audiences import Audiences
@@ -53,14 +52,11 @@ def run_with_view(
             return TrialObjective(config, bench, space, audience)
 
         audience = Audiences((view, DashboardNotes(config), notifier))
-        try:
-            result = run_study(
+        result = notifier.tell_the_end(
+            lambda: run_study(
                 config, make_objective, audience, n_trials=n_trials, seeds=seeds, deadline=deadline
             )
-        except OptimizerError as error:
-            notifier.study_broke(error)
-            raise
-        notifier.study_ended(result)
+        )
     print_result(config, result)
     return result
 

@@ -5,7 +5,7 @@ import sys
 
 VERBS = (
     *("run", "finals", "pick", "rescore", "transfer", "train", "evaluate", "compare", "best"),
-    *("status", "dashboard", "demo"),
+    *("status", "logs", "report", "dashboard", "stop", "export-kohya", "dataset", "demo"),
 )
 
 
