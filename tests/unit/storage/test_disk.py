@@ -42,6 +42,8 @@ def test_a_trial_that_would_just_fill_the_disk_is_refused(tmp_path: Path) -> Non
 
 
 def test_other_files_of_the_study_are_no_trial(tmp_path: Path) -> None:
-    with (tmp_path / "optimizer.db").open("wb") as file:
-        file.truncate(4096 * GIB)
+    (tmp_path / "final").mkdir()
+    for name in ("optimizer.db", "final/a.safetensors"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(4096 * GIB)
     refuse_full_disk(tmp_path)

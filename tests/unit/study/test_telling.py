@@ -149,3 +149,14 @@ def test_a_database_that_went_away_in_mid_trial_gets_the_result_when_it_is_back(
     assert "is untold" in caplog.text
     assert "not currently accepting connections" in caplog.text
     server.dispose()
+
+
+def test_a_trial_ended_from_outside_is_recorded_anew_once(make_study: Make) -> None:
+    """Also where it was told the very value that it then has."""
+    config = make_study()
+    study = open_study(config)
+    trial = asked(study)
+    study.tell(trial.number, 0.5)
+    outcome = Outcome("complete", "complete", value=0.5, attributes={"epoch": 4})
+    assert [tell(study, trial, outcome, config.folder) for _ in range(2)] == [1, 1]
+    assert [t.number for t in counted_trials(study)] == [1]
