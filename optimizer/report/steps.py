@@ -63,7 +63,7 @@ def _steps(text: bytes) -> list[dict[str, Any]]:
         try:
             step = json.loads(line)
         except ValueError:
-            raise
+            continue
         if isinstance(step, dict):
             found.append(step)
     return found
