@@ -31,6 +31,7 @@ class TokenCounter:
 
 
 def _load(config: ModelConfig, subfolder: str) -> Any:
+    from huggingface_hub import hf_hub_download
     from transformers import CLIPTokenizerFast
 
     reference = config.pretrained_model_name_or_path
@@ -40,6 +41,9 @@ def _load(config: ModelConfig, subfolder: str) -> Any:
         reference = config.config
     problem = f"the {subfolder} of {reference} is neither here nor on a hub that can be reached"
     try:
+        if not Path(reference).is_absolute():
+            # One file first: out of reach, each would be asked for again and again.
+            hf_hub_download(reference, f"{subfolder}/tokenizer_config.json")
         tokenizer = CLIPTokenizerFast.from_pretrained(reference, subfolder=subfolder)
     except (OSError, ValueError) as error:
         raise ModelError(problem) from error

@@ -56,7 +56,10 @@ def test_captions_that_are_cut_off_are_named(check: Check, project: Path) -> Non
     assert "03.png" in text
 
 
-def test_tokenizers_out_of_reach_are_said(check: Check, project: Path) -> None:
+def test_tokenizers_out_of_reach_are_said(
+    check: Check, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     study = project / "studies" / "elsewhere.toml"
     text = (project / "studies" / "demo_sdxl.toml").read_text()
     study.write_text(text.replace("../data/demo/models/sdxl", "nobody/nothing"))
