@@ -2,34 +2,20 @@
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from diffusers.loaders.lora_conversion_utils import (
     _convert_non_diffusers_lora_to_diffusers,
     _maybe_map_sgm_blocks_to_diffusers,
 )
 
+from optimizer.models.full_size import full_size_model
 from optimizer.models.kohya import module_name, original_unet_path
 
-SDXL = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 
 
 def sdxl_paths() -> list[str]:
     """Paths of all trained modules in SDXL's real UNet."""
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(**SDXL)
+    unet = full_size_model("sdxl").modules["unet"]
     return [name for name, _ in unet.named_modules() if name.endswith(TARGETS)]
 
 
