@@ -74,4 +74,5 @@ def command(
     deadline = min(filter(None, (timeout, until)), default=None)
     if run_with_view(config, init_params, n_trials, deadline).interrupted:
         raise typer.Exit(130)
-    run_finals(config)
+    if config.scoring.finals.top:
+        run_finals(config)

@@ -33,6 +33,8 @@ BASE = "base model"
 
 def score_file(scorer: Scorer, lora: Path) -> Scored:
     """Draw and judge one LoRA file."""
+    # Drawn without any LoRA, and only where no earlier study has left them in the cache.
+    _ = scorer.anchors
     with applied_lora(scorer.model, lora, scorer.config.strength):
         return scorer.score()
 

@@ -5,7 +5,7 @@ import sys
 import threading
 import tomllib
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -17,6 +17,14 @@ from optimizer.cli.main import main
 from optimizer.demo.layout import lay_out
 
 Command = Callable[..., str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cold_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that an earlier run of anything has left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
