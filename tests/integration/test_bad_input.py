@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from safetensors.torch import save_file
 from torch import zeros
 
@@ -104,6 +105,46 @@ def test_picture_without_caption_and_empty_caption_and_broken_picture(
     refused(ended, "03.png", "04.txt", "05.png")
     assert len(ended.problems) == 3
     assert not (project / "runs").exists()
+
+
+def test_every_kind_of_bad_picture_is_named_before_training(
+    command: Command, project: Path
+) -> None:
+    folder = images(project)
+    (folder / "00.txt").write_bytes("größer".encode("latin-1"))
+    (folder / "01.png").write_bytes(b"")
+    whole = (folder / "02.png").read_bytes()
+    (folder / "02.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (20_000, 10)).save(folder / "03.png")
+    (folder / "04.png").unlink()
+    (folder / "04.png").symlink_to(folder / "04.png")
+    (folder / "05.jpg").write_bytes((folder / "05.png").read_bytes())
+    ended = command("run", study(project))
+    refused(ended, "00.txt", "01.png", "02.png", "03.png", "04.png", "05.jpg and ")
+    assert not (project / "runs").exists()
+
+
+def test_cache_that_cannot_be_written(
+    command: Command, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = project / "cache"
+    blocked.write_text("a file, no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    ended = command("run", study(project))
+    refused(ended, "cannot be written")
+    assert str(blocked) in ended.problems[0]
+
+
+def test_block_of_the_unet_that_is_none(command: Command, project: Path) -> None:
+    edit(study(project), "[training]\n", "[training]\nblock_dims = { up_blocks = 4 }\n")
+    refused(command("run", study(project)), "training.block_dims.up_blocks must be a block of")
+
+
+def test_settings_of_sd_scripts_are_sent_where_they_belong(command: Command, project: Path) -> None:
+    lines = "[training]\nnetwork_train_unet_only = true\nmax_train_steps = 1000\n"
+    edit(study(project), "[training]\n", lines)
+    ended = command("run", study(project))
+    refused(ended, "text_encoder_lr = 0 trains the UNet alone", "give max_train_epochs")
 
 
 def test_empty_dataset(command: Command, project: Path) -> None:
