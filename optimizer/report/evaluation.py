@@ -99,6 +99,8 @@ def print_scores(scores: dict[str, Scores]) -> None:
     measured = next(iter(scores.values())).parts
     shown = [name for name in _SHOWN if name in measured]
     table = Table("LoRA", "objective", *shown)
+    # Checkpoints of one run differ in the last letters of their names.
+    table.columns[0].overflow = "fold"
     for name, found in scores.items():
         parts = (found.parts[part] for part in shown)
         cells = (f"{p.value:.3f} ± {p.standard_error:.3f}" for p in parts)
