@@ -23,6 +23,7 @@ from optimizer.scoring.encoders import ClipEncoder
 from optimizer.scoring.extras import extra_metrics
 from optimizer.scoring.prompts import plan_pictures
 from optimizer.scoring.scorer import Scorer
+from optimizer.training.adapters import trained_adapters
 from optimizer.training.prepared import PreparedData
 from optimizer.training.trainer import Trainer
 
@@ -80,6 +81,9 @@ def open_workbench(config: StudyConfig) -> Workbench:
     store = TensorStore(_cache() / "tensors")
     names_folders = config.study.names_folders_in_loras
     data = PreparedData(train, model, store, held_out, names_folders=names_folders)
+    # A setting that this very model cannot have shows now, not in the first trial.
+    with trained_adapters(model, config.training):
+        pass
     data.encode_all()
     _say_long_captions(config, model, train)
     # Drawn now, while nothing is on the model yet.

@@ -140,6 +140,13 @@ def test_block_of_the_unet_that_is_none(command: Command, project: Path) -> None
     refused(command("run", study(project)), "training.block_dims.up_blocks must be a block of")
 
 
+def test_block_that_this_unet_has_not(command: Command, project: Path) -> None:
+    edit(study(project), "[training]\n", '[training]\nblock_dims = { "up_blocks.9" = 4 }\n')
+    ended = command("run", study(project))
+    refused(ended, "this UNet has no trained layers in up_blocks.9; it has some in down_blocks")
+    assert not list((project / "runs").rglob("trial_*"))
+
+
 def test_settings_of_sd_scripts_are_sent_where_they_belong(command: Command, project: Path) -> None:
     lines = "[training]\nnetwork_train_unet_only = true\nmax_train_steps = 1000\n"
     edit(study(project), "[training]\n", lines)

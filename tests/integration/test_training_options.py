@@ -13,6 +13,7 @@ from optimizer.config.dataset import DatasetConfig
 from optimizer.config.study import ModelConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.data.cache import TensorStore
+from optimizer.data.captions import varies
 from optimizer.data.records import scan
 from optimizer.models.loading import load_model
 from optimizer.models.pipeline_model import PipelineModel
@@ -361,13 +362,21 @@ def test_validation_pictures_are_never_trained_on(validated: PreparedData) -> No
 
 def test_validation_pictures_are_neither_shuffled_nor_flipped(validated: PreparedData) -> None:
     varied = validated.validation_records[0].subset.model_copy(
-        update={"shuffle_caption": True, "flip_aug": True, "caption_dropout_rate": 0.9}
+        update={
+            "shuffle_caption": True,
+            "flip_aug": True,
+            "color_aug": True,
+            "random_crop": True,
+            "caption_dropout_rate": 0.9,
+        }
     )
     records = [replace(r, subset=varied) for r in validated.validation_records]
     data = PreparedData(validated.records, validated.model, validated.store, records)
     for plan, record in zip(data.validation(), records, strict=True):
         assert plan.samples[0].caption == record.captions[0]
         assert not plan.samples[0].flip
+        seen = plan.samples[0].record.subset
+        assert not (varies(seen) or seen.flip_aug or seen.random_crop or seen.color_aug)
 
 
 def test_v_prediction_model_is_trained_and_drawn_as_one(models: Models) -> None:

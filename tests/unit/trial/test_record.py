@@ -85,3 +85,15 @@ def test_a_finished_trial_forgets_its_state_and_nothing_else(study: Path) -> Non
     folder.forget_state()
     assert not folder.state.exists()
     assert (folder.checkpoints / "small-000002.safetensors").exists()
+
+
+def test_steps_after_a_state_are_dropped(study: Path) -> None:
+    """The run that goes on from there will write them again."""
+    folder = TrialFolder(study, 1)
+    folder.keep_steps(3)  # nothing is there yet
+    for number in range(1, 6):
+        folder.append_step({"global_step": number})
+    folder.keep_steps(3)
+    folder.append_step({"global_step": 4})
+    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["global_step"] for line in lines] == [1, 2, 3, 4]
