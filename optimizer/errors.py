@@ -8,6 +8,7 @@ OptimizerError
 │   ├── LoraFileError         a LoRA file: of the other family, damaged, not a LoRA
 │   ├── StorageError          a database that cannot be opened
 │   ├── StudyError            a study that is missing or was made with other settings
+│   ├── CardError             a graphics card that is not there or in use
 │   └── TransferError         best parameters that cannot be carried over
 ├── DiskFullError             nothing more can be written; what was written is whole; exit code 1
 ├── StudyStoppedError         a study gave up: failures in a row; exit code 1
@@ -58,6 +59,10 @@ class StorageError(InputError):
 
 class StudyError(InputError):
     """A study is missing, or was made with other settings."""
+
+
+class CardError(InputError):
+    """A graphics card is not there, or another process works on it."""
 
 
 class TransferError(InputError):

@@ -5,10 +5,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from optuna.artifacts import FileSystemArtifactStore
 
 from optimizer.config.study import StudyConfig
-from optimizer.errors import InputError
+from optimizer.errors import InputError, StorageError
 from optimizer.report.dashboard_storage import DashboardStorage, artifact_folder
 from optimizer.report.tables import console
-from optimizer.storage.database import open_storage, storage_url
+from optimizer.storage.database import open_database, storage_url
+from optimizer.storage.proxy import is_proxy
 from optimizer.study.open import load_existing
 
 HOST = "127.0.0.1"
@@ -25,12 +26,19 @@ def dashboard_server(config: StudyConfig, port: int) -> WSGIServer:
 
     Raises:
         StudyError: there is no such study yet.
+        StorageError: its database is behind a proxy.
         InputError: the port is taken.
     """
     from optuna_dashboard import wsgi
 
     load_existing(config)
-    opened = open_storage(storage_url(config.folder, config.study.storage), create=False)
+    url = storage_url(config.folder, config.study.storage)
+    if is_proxy(url):
+        raise StorageError(
+            f"{config.path}: optuna-dashboard reads the database itself, not the proxy {url}; run "
+            "it where the database is, with that as storage"
+        )
+    opened = open_database(url, create=False)
     storage = DashboardStorage(opened.url, engine_kwargs=opened.engine_kwargs)
     folder = artifact_folder(config)
     folder.mkdir(parents=True, exist_ok=True)

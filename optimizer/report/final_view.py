@@ -13,9 +13,9 @@ from optimizer.report.evaluation import print_scores, score_file, sheet_rows
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console
 from optimizer.scoring.sheet import write_sheet
-from optimizer.storage.database import sole_runner
 from optimizer.study.best_params import read_best_params
 from optimizer.study.signals import interruptible
+from optimizer.study.turns import sole_runner
 from optimizer.training.results import Step
 from optimizer.trial.tensorboard import TensorBoard
 
@@ -49,7 +49,7 @@ def train_final(config: StudyConfig, params: Path) -> None:
     if lora.exists() and _is_done(folder / DONE, settings):
         console.print(f"already trained with these settings: {lora}", soft_wrap=True)
         return
-    with sole_runner(config.folder), interruptible(), log_to(config.folder / "optimization.log"):
+    with sole_runner(config), interruptible(), log_to(config.folder / "optimization.log"):
         _train(config, settings, folder)
 
 

@@ -11,7 +11,6 @@ from optimizer.report.evaluation import score_file, sheet_rows
 from optimizer.report.tables import console
 from optimizer.scoring.scorer import Scored
 from optimizer.scoring.sheet import write_sheet
-from optimizer.storage.database import sole_runner
 from optimizer.study.announce import write_best
 from optimizer.study.checkpoints import Entry, entries
 from optimizer.study.choice import keep_finals
@@ -19,6 +18,7 @@ from optimizer.study.finals import FILE, Finals, held_before, hold, write_finals
 from optimizer.study.open import load_existing
 from optimizer.study.results import best_trial
 from optimizer.study.signals import interruptible
+from optimizer.study.turns import sole_runner
 from optimizer.trial.workbench import open_scorer
 
 
@@ -37,7 +37,7 @@ def run_finals(config: StudyConfig) -> None:
     if held_before(config.folder / FILE, asked):
         console.print(f"finals held before: {config.folder / FILE}", soft_wrap=True)
         return
-    with sole_runner(config.folder), interruptible(), log_to(config.folder / "optimization.log"):
+    with sole_runner(config), interruptible(), log_to(config.folder / "optimization.log"):
         finals = hold(found, _judge(config))
         write_finals(config.folder / FILE, finals, asked)
         keep_finals(study, finals.choice(), [entry.trial for entry in found], finals.agree)

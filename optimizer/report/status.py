@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optimizer.config.study import StudyConfig
 from optimizer.report.findings import Estimate
 from optimizer.report.steps import Pace, pace
-from optimizer.study.lease import Lease
+from optimizer.study.lease import lease_of
 from optimizer.study.open import load_existing
 from optimizer.study.results import best_trial, counted_trials, feasible_trials
 from optimizer.trial import attrs
@@ -103,8 +103,8 @@ def study_status(config: StudyConfig, study: optuna.Study | None = None) -> Stud
 
 
 def _is_running(trial: FrozenTrial) -> bool:
-    lease = trial.user_attrs.get(attrs.LEASE)
-    is_alive = lease is None or not Lease(**lease).is_dead()
+    lease = lease_of(trial)
+    is_alive = lease is None or not lease.is_dead()
     return trial.state is TrialState.RUNNING and is_alive
 
 

@@ -1,19 +1,16 @@
-"""The database that a study lives in: SQLite beside its results, or PostgreSQL by URL."""
+"""The database that a study lives in: SQLite beside its results, PostgreSQL or a proxy by URL."""
 
 import logging
 import os
-import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
-from filelock import FileLock, Timeout
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from optimizer.errors import StorageError, StudyError
+from optimizer.storage.proxy import is_proxy, open_proxy
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +38,8 @@ def storage_url(folder: Path, configured: str | None) -> URL:
     except (ArgumentError, ValueError):
         # Without the cause: it may quote a part of the password.
         raise StorageError(
-            "storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/NAME, "
+            "storage is not a database URL; write sqlite:///FILE, postgresql://USER@HOST/NAME or "
+            "grpc://HOST:PORT, "
             "with @, : and / in a password as %40, %3A and %2F"
         ) from None
     if url.drivername in ("postgresql", "postgres"):
@@ -49,12 +47,19 @@ def storage_url(folder: Path, configured: str | None) -> URL:
     return url
 
 
-def open_storage(url: URL, *, create: bool = True) -> RDBStorage:
+def open_storage(url: URL, *, create: bool = True) -> BaseStorage:
     """Connect, creating the tables on first use.
 
     Raises:
         StorageError: the database cannot be reached; never with a password in its text.
+        StudyError: there is no SQLite file yet and `create` is false.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return open_proxy(url) if is_proxy(url) else open_database(url, create=create)
+
+
+def open_database(url: URL, *, create: bool = True) -> RDBStorage:
+    """As `open_storage`, of a database itself."""
     shown = url.render_as_string(hide_password=True)
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and url.database:
@@ -68,7 +73,6 @@ def open_storage(url: URL, *, create: bool = True) -> RDBStorage:
         if is_sqlite
         else {"pool_pre_ping": True}
     )
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
     except (NoSuchModuleError, ImportError) as error:
@@ -91,49 +95,3 @@ def _reason(error: Exception) -> str:
     original = getattr(error, "orig", None) or error.__cause__ or error
     text = str(getattr(original, "orig", original)).strip() or type(original).__name__
     return text.splitlines()[0]
-
-
-@contextmanager
-def sole_runner(folder: Path) -> Iterator[None]:
-    """Be the only process of this host that runs a study: two on one card would crawl.
-
-    Hosts, and containers, that share the folder and a PostgreSQL database run side by side.
-
-    Raises:
-        StudyError: another process holds it.
-        StorageError: the folder cannot be written to.
-    """
-    _make_folder(folder)
-    if not os.access(folder, os.W_OK):  # FileLock would take it for a lock that is held
-        raise StorageError(f"{folder} cannot be written to")
-    lock = _run_lock(folder)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StudyError(f"{folder}: another process is running this study") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_run_here(folder: Path) -> bool:
-    """Whether a process of this host is the study's `sole_runner`."""
-    if not folder.is_dir():
-        return False
-    try:
-        with _run_lock(folder):
-            return False
-    except Timeout:
-        return True
-
-
-def _run_lock(folder: Path) -> FileLock:
-    return FileLock(folder / f".run.{platform.node()}.lock", timeout=0)
-
-
-@contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold off the study's other workers: SQLite would give two of them the same waiting trial."""
-    with FileLock(folder / ".ask.lock"):
-        yield

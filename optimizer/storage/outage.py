@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from grpc import RpcError
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LONGEST_PAUSE_SECONDS = 60.0
+OUTAGES = (StorageInternalError, OperationalError, RpcError)
+"""What Optuna raises when its database, or the proxy before it, went away."""
 
 
 def outlast(call: Callable[[], T], *, pause: float = 1.0, attempts: int = 14) -> T:
@@ -30,7 +33,7 @@ def outlast(call: Callable[[], T], *, pause: float = 1.0, attempts: int = 14) ->
     for attempt in range(1, attempts + 1):
         try:
             return call()
-        except (StorageInternalError, OperationalError) as error:
+        except OUTAGES as error:
             cause = str(error.__cause__ or error).strip().splitlines()[0]
             if attempt == attempts:
                 raise StorageError(

@@ -1,12 +1,13 @@
 """Trials that ended without a result: begun again, a limited number of times."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from optimizer.study.lease import Lease
+from optimizer.study.lease import lease_of
 from optimizer.trial import attrs
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ def recover_orphans(study: optuna.Study) -> list[int]:
     """Fail and re-enqueue the running trials of dead workers; returns their numbers."""
     found = orphans(study)
     for trial in found:
+        _keep_time_spent(study, trial)
         fail_and_retry(study, trial, "killed", "the worker died without a word", counted=True)
     return [trial.number for trial in found]
 
@@ -31,8 +33,17 @@ def orphans(study: optuna.Study) -> list[FrozenTrial]:
     then one whose worker died before it could sign for it.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    leases = [(trial, trial.user_attrs.get(attrs.LEASE)) for trial in running]
-    return [trial for trial, lease in leases if lease is None or Lease(**lease).is_dead()]
+    leases = [(trial, lease_of(trial)) for trial in running]
+    return [trial for trial, lease in leases if lease is None or lease.is_dead()]
+
+
+def _keep_time_spent(study: optuna.Study, trial: FrozenTrial) -> None:
+    """A dead worker's time counts as GPU-hours too, as far as it gave signs of life."""
+    lease = lease_of(trial)
+    if lease is not None:
+        seconds = round(max(lease.seen - lease.since, 0.0), 2)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            study._storage.set_trial_user_attr(trial._trial_id, attrs.SECONDS, seconds)
 
 
 def fail_and_retry(

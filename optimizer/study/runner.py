@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import optuna
+from optuna.trial import TrialState
 
 from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
 from optimizer.errors import DiskFullError, InputError, StudyStoppedError
 from optimizer.space.fit import Fitted
-from optimizer.storage.database import one_at_a_time, sole_runner
 from optimizer.storage.disk import refuse_full_disk
 from optimizer.storage.outage import outlast
 from optimizer.study.announce import write_best
 from optimizer.study.convergence import progress, remove_alert, write_alert, write_monitor
-from optimizer.study.lease import Lease
+from optimizer.study.lease import Lease, lease_renewed
 from optimizer.study.open import open_study, space_of
 from optimizer.study.outside import deletion_is_said
 from optimizer.study.recovery import fail_and_retry, recover_orphans
@@ -26,8 +26,9 @@ from optimizer.study.results import BestTrial, best_trial, counted_trials
 from optimizer.study.samplers import build_sampler
 from optimizer.study.seeds import count_seeds, enqueue_seeds
 from optimizer.study.signals import interruptible
-from optimizer.study.stopping import Stopping, stop_file
+from optimizer.study.stopping import Stop, Stopping, held_by_others, stop_file
 from optimizer.study.telling import recover_results, tell
+from optimizer.study.turns import turn
 from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome
 
@@ -60,6 +61,8 @@ class StudyResult:
     interrupted: bool
     stop_reason: str
     """Why no further trial was begun, and how to go on."""
+    worn_out: bool = False
+    """Whether this process should be replaced by a fresh one, which goes on."""
 
 
 def run_study(
@@ -71,7 +74,7 @@ def run_study(
     seeds: Sequence[dict[str, Any]] = (),
     deadline: datetime | None = None,
 ) -> StudyResult:
-    """Run what is left of a study.
+    """Run what is left of a study, as one of any number of workers on any number of hosts.
 
     Args:
         make_objective: loads models and data; only called when there is a trial to run.
@@ -87,22 +90,38 @@ def run_study(
     """
     wanted = n_trials or config.study.n_trials
     stopping = Stopping(config.study.stop, config.folder, wanted, deadline)
-    with sole_runner(config.folder), interruptible():
-        with one_at_a_time(config.folder):
-            study = open_study(config)
-            write_resolved(config)
-            stop_file(config.folder).unlink(missing_ok=True)
-            recover_results(study, config.folder)
-            recover_orphans(study)
-            fitted = enqueue_seeds(study, seeds, space_of(config))
-        study.sampler = build_sampler(
-            config.study,
-            space_of(config),
-            seeds=count_seeds(study),
-            trials_so_far=len(study.get_trials(deepcopy=False)),
-        )
+    with interruptible():
+        study, fitted = outlast(lambda: _begin(config, seeds))
         audience.study_opened(study, wanted, fitted)
         return _Loop(config, study, audience, stopping).run(make_objective)
+
+
+def _begin(
+    config: StudyConfig, seeds: Sequence[dict[str, Any]]
+) -> tuple[optuna.Study, list[Fitted]]:
+    """Open the study, put right what dead workers left, and see that it has its first trials."""
+    with turn(config):
+        study = open_study(config)
+        write_resolved(config)
+        if not held_by_others(study):
+            # A wish to stop holds for all who work on the study when it is made.
+            stop_file(config.folder).unlink(missing_ok=True)
+        recover_results(study, config.folder)
+        recover_orphans(study)
+        return study, enqueue_seeds(study, seeds, space_of(config))
+
+
+def _begun(study: optuna.Study) -> int:
+    return sum(t.state is not TrialState.WAITING for t in study.get_trials(deepcopy=False))
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """Why a worker begins no further trial."""
+
+    reason: str
+    interrupted: bool = False
+    worn_out: bool = False
 
 
 class _Loop:
@@ -112,7 +131,7 @@ class _Loop:
         self, config: StudyConfig, study: optuna.Study, audience: Audience, stopping: Stopping
     ) -> None:
         self.config, self.study, self.audience = config, study, audience
-        self.stopping = stopping
+        self.stopping, self.space = stopping, space_of(config)
         self.failures = self.refusals = self.new_trials = 0
 
     def run(self, make_objective: Callable[[], Objective]) -> StudyResult:
@@ -120,43 +139,68 @@ class _Loop:
             self.study.set_user_attr(attrs.STOP_REASON, None)
             remove_alert(self.config.folder)
             try:
-                interrupted, reason = self._trials(make_objective)
+                ended = self._trials(make_objective)
             except StudyStoppedError as error:
                 self.study.set_user_attr(attrs.STOP_REASON, str(error))
                 raise
-            self.study.set_user_attr(attrs.STOP_REASON, reason)
-        return StudyResult(self.study, self._best(), self.new_trials, interrupted, reason)
+            self.study.set_user_attr(attrs.STOP_REASON, ended.reason)
+        return StudyResult(
+            self.study,
+            self._best(),
+            self.new_trials,
+            ended.interrupted,
+            ended.reason,
+            ended.worn_out,
+        )
 
-    def _trials(self, make_objective: Callable[[], Objective]) -> tuple[bool, str]:
-        """Returns whether a signal stopped the run, and why it stopped."""
+    def _trials(self, make_objective: Callable[[], Objective]) -> _Ended:
         objective: Objective | None = None
         while (stop := outlast(lambda: self.stopping.check(self.study))) is None:
             objective = objective or make_objective()
-            outcome = self._one(objective)
+            found = outlast(self._next)
+            if isinstance(found, Stop):
+                stop = found
+                break
+            outcome = self._one(objective, *found)
             if outcome.state == "interrupted":
-                return True, f"{outcome.reason}; run again to go on"
+                return _Ended(f"{outcome.reason}; run again to go on", interrupted=True)
+            if outcome.worker_is_broken:
+                return _Ended(f"{outcome.reason}; a fresh process goes on", worn_out=True)
         if stop.kind == "patience":
             write_alert(self.config.folder, self._best(), stop.sentence)
-        return False, stop.sentence
+        return _Ended(stop.sentence)
 
-    def _one(self, objective: Objective) -> Outcome:
-        refuse_full_disk(self.config.folder)
-        trial = outlast(self._ask)
+    def _next(self) -> tuple[optuna.Trial, Lease] | Stop:
+        """Ask for a trial, unless another worker's last one has ended the study."""
+        with turn(self.config):
+            recover_results(self.study, self.config.folder)
+            recover_orphans(self.study)
+            if stop := self.stopping.check(self.study):
+                return stop
+            refuse_full_disk(self.config.folder)
+            # Anew each time: what it draws depends on what was begun before, not on which worker
+            # asks or how often it was restarted.
+            self.study.sampler = build_sampler(
+                self.config.study,
+                self.space,
+                seeds=count_seeds(self.study),
+                trials_so_far=_begun(self.study),
+            )
+            trial, lease = self.study.ask(), Lease.mine()
+            trial.set_user_attr(attrs.LEASE, lease.as_dict())
+            return trial, lease
+
+    def _one(self, objective: Objective, trial: optuna.Trial, lease: Lease) -> Outcome:
         self.audience.trial_began(trial.number)
         before = outlast(self._best)
-        outcome = self._tried(objective, trial)
+        with lease_renewed(trial, lease):
+            outcome = self._tried(objective, trial)
         number, best = outlast(lambda: self._settle(trial, outcome))
         improved = best is not None and best.number == number and best != before
         self.new_trials += outcome.state in ("complete", "infeasible")
         self.audience.trial_ended(number, outcome, improved)
         self._give_up_when_hopeless(outcome)
         return outcome
-
-    def _ask(self) -> optuna.Trial:
-        with one_at_a_time(self.config.folder):
-            trial = self.study.ask()
-            trial.set_user_attr(attrs.LEASE, Lease.mine().as_dict())
-        return trial
 
     def _tried(self, objective: Objective, trial: optuna.Trial) -> Outcome:
         """The outcome of a trial and how long it took."""

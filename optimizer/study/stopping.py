@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 from optimizer.config.duration import parse_duration
 from optimizer.config.study import StopConfig, StudyConfig
 from optimizer.errors import StudyError
-from optimizer.storage.database import is_run_here
 from optimizer.study.convergence import progress
-from optimizer.study.lease import Lease
+from optimizer.study.lease import Lease, lease_of
 from optimizer.study.open import load_existing
 from optimizer.study.results import counted_trials, feasible_trials
+from optimizer.study.turns import is_run_here
 from optimizer.trial import attrs
 
 Kind = Literal["done", "asked", "deadline", "gpu_hours", "patience"]
@@ -57,11 +57,14 @@ class Stopping:
         )
 
     def _done(self, study: optuna.Study) -> Stop | None:
-        if len(counted_trials(study)) < self.n_trials:
+        done, under_way = len(counted_trials(study)), len(held_by_others(study))
+        if done >= self.n_trials:
+            said = f"{self.n_trials} trials are done, as many as wanted; more with --n-trials"
+            return Stop("done", said)
+        if done + under_way < self.n_trials:
             return None
-        return Stop(
-            "done", f"{self.n_trials} trials are done, as many as wanted; more with --n-trials"
-        )
+        said = f"{done} trials are done and other workers have begun the other {under_way}"
+        return Stop("done", said)
 
     def _asked(self) -> Stop | None:
         if not stop_file(self.folder).exists():
@@ -87,7 +90,9 @@ class Stopping:
         if self.rules.gpu_hours is None:
             return None
         trials = study.get_trials(deepcopy=False)
-        spent = timedelta(seconds=sum(t.user_attrs.get(attrs.SECONDS, 0.0) for t in trials))
+        seconds = sum(t.user_attrs.get(attrs.SECONDS, 0.0) for t in trials)
+        seconds += sum(lease.seen - lease.since for lease in held_by_others(study))
+        spent = timedelta(seconds=seconds)
         budget, needed = timedelta(hours=self.rules.gpu_hours), _usual_time(study)
         if spent < budget and spent + needed <= budget:
             return None
@@ -108,6 +113,13 @@ class Stopping:
             f"no improvement beyond the measured noise in {last.since_improvement} trials{best}; "
             "to search on, run again with --patience 0 or a higher number",
         )
+
+
+def held_by_others(study: optuna.Study) -> list[Lease]:
+    """Of running trials, by living workers."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    leases = [lease for trial in running if (lease := lease_of(trial))]
+    return [lease for lease in leases if not lease.is_mine() and not lease.is_dead()]
 
 
 def stop_file(folder: Path) -> Path:
@@ -144,9 +156,9 @@ def ask_to_stop(config: StudyConfig) -> str:
     """
     study = load_existing(config)
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    leases = {t.number: t.user_attrs.get(attrs.LEASE) for t in running}
-    alive = [number for number, lease in leases.items() if lease and not Lease(**lease).is_dead()]
-    if not alive and not is_run_here(config.folder):
+    leases = {t.number: lease_of(t) for t in running}
+    alive = [number for number, lease in leases.items() if lease and not lease.is_dead()]
+    if not alive and not is_run_here(config):
         raise StudyError(f"{config.path}: study {config.name} is not running; nothing to stop")
     stop_file(config.folder).touch()
     after = " and ".join(f"trial {number}" for number in alive) or "it has loaded its models"

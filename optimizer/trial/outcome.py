@@ -28,6 +28,8 @@ class Outcome:
     reason: str = ""
     value: float | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    worker_is_broken: bool = False
+    """Whether nothing more can be trained in this process."""
 
 
 def outcome_of(run: Callable[[], Outcome], folder: Path) -> Outcome:

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "optimizer"
 FLOORS = {
-    "errors": 0, "files": 0, "logs": 0,
-    "config": 1,
+    "errors": 0, "files": 0, "logs": 0, "locks": 0,
+    "config": 1, "cards": 1,
     "data": 2, "storage": 2, "space": 2,
     "models": 3,
     "training": 4, "scoring": 4,

@@ -2,8 +2,6 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -11,13 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from optimizer.errors import StorageError, StudyError
-from optimizer.storage.database import (
-    is_run_here,
-    one_at_a_time,
-    open_storage,
-    sole_runner,
-    storage_url,
-)
+from optimizer.storage.database import open_storage, storage_url
 
 READ_ONLY = Path("/proc/sys")
 """A folder that nobody can write to, not even root."""
@@ -102,11 +94,9 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not READ_ONLY.is_dir(), reason="needs Linux' /proc")
-def test_a_read_only_folder_is_said_and_is_not_taken_for_a_running_study() -> None:
+def test_a_read_only_folder_is_said() -> None:
     with pytest.raises(StorageError, match=r"optimizer\.db cannot be opened"):
         open_storage(storage_url(READ_ONLY, None))
-    with pytest.raises(StorageError, match="cannot be written to"), sole_runner(READ_ONLY):
-        pass
 
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
@@ -136,53 +126,3 @@ def test_a_busy_sqlite_is_waited_for(tmp_path: Path) -> None:
     threading.Timer(0.2, lambda: writer.execute("COMMIT")).start()
     study.set_user_attr("written", "after the other let go")
     assert study.user_attrs == {"written": "after the other let go"}
-
-
-def test_one_process_of_a_host_runs_a_study_and_the_next_may_after_it(tmp_path: Path) -> None:
-    with (
-        sole_runner(tmp_path / "small"),
-        pytest.raises(StudyError, match="another process is running this study"),
-        sole_runner(tmp_path / "small"),
-    ):
-        pass
-    with sole_runner(tmp_path / "small"), sole_runner(tmp_path / "other"):
-        pass
-
-
-def test_a_study_that_fails_lets_go_of_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(TimeoutError, match="of its own"), sole_runner(tmp_path):
-        raise TimeoutError("of its own")
-    with sole_runner(tmp_path):
-        pass
-
-
-def test_workers_ask_one_at_a_time(tmp_path: Path) -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    @contextmanager
-    def counted() -> Iterator[None]:
-        inside.append(1)
-        most.append(len(inside))
-        yield
-        inside.pop()
-
-    def work() -> None:
-        for _ in range(5):
-            with one_at_a_time(tmp_path), counted():
-                threading.Event().wait(0.001)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(most) == 15
-    assert max(most) == 1
-
-
-def test_a_running_study_is_known_by_its_lock(tmp_path: Path) -> None:
-    assert not is_run_here(tmp_path / "small")
-    with sole_runner(tmp_path / "small"):
-        assert is_run_here(tmp_path / "small")
-    assert not is_run_here(tmp_path / "small")

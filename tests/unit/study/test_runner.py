@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError, StudyStoppedError
 from optimizer.space.fit import Fitted
-from optimizer.storage.database import sole_runner
 from optimizer.study.open import open_study, space_of
 from optimizer.study.runner import StudyResult, run_study
+from optimizer.study.turns import turn
 from optimizer.trial.outcome import Outcome, State
 
 Make = Callable[..., StudyConfig]
@@ -167,12 +167,6 @@ def test_best_params_are_written_when_the_best_changes(make_study: Make) -> None
     assert set(best) == {"learning_rate", "network_dim", "network_alpha", "_study"}
 
 
-def test_a_second_run_of_the_same_study_is_refused(make_study: Make) -> None:
-    config = make_study()
-    with sole_runner(config.folder), pytest.raises(StudyError, match="another process is running"):
-        run(config)
-
-
 def test_a_changed_space_is_refused_with_the_difference(
     make_study: Make, database: str | None
 ) -> None:
@@ -223,7 +217,6 @@ def test_a_killed_workers_trial_is_found_and_run_again_at_once(
 
 def test_workers_that_start_together_never_get_the_same_seed(make_study: Make) -> None:
     """Through the lock around ask: without it SQLite hands one waiting trial to two workers."""
-    from optimizer.storage.database import one_at_a_time
     from optimizer.study.seeds import enqueue_seeds
 
     config = make_study()
@@ -235,7 +228,7 @@ def test_workers_that_start_together_never_get_the_same_seed(make_study: Make) -
         study = open_study(config)
         barrier.wait()
         for _ in range(3):
-            with one_at_a_time(config.folder):
+            with turn(config):
                 trial = study.ask()
             rates.append(space_of(config).suggest(trial).learning_rate)
 
