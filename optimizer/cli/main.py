@@ -1,6 +1,7 @@
 """The `optimizer` command: verbs are read first, torch and optuna only loaded by those that run."""
 
 import sys
+import traceback
 
 import typer
 
@@ -16,6 +17,7 @@ from optimizer.cli import (
     finals,
     logs,
     pick,
+    proxy,
     report,
     rescore,
     run,
@@ -23,9 +25,11 @@ from optimizer.cli import (
     stop,
     train,
     transfer,
+    worker,
 )
 from optimizer.errors import InputError, OptimizerError
 from optimizer.logs import quiet_libraries
+from optimizer.processes import BAD_INPUT, BUG, INTERRUPTED, STOPPED, follow_parent
 
 app = typer.Typer(
     name="optimizer",
@@ -36,8 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    *(run, stop, finals, pick, rescore, transfer, train),
-    *(evaluate, compare, best, status, logs, report, dashboard, export_kohya, demo),
+    *(run, worker, stop, finals, pick, rescore, transfer, train),
+    *(evaluate, compare, best, status, logs, report, dashboard, export_kohya, proxy, demo),
 ):
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 app.add_typer(dataset.app, name="dataset")
@@ -60,18 +64,23 @@ def _options(
 
 def main() -> None:
     """Run the command; bad input ends in one line per problem and exit code 2."""
+    follow_parent()
     quiet_libraries()
     try:
         app()
     except InputError as error:
         for problem in error.problems:
             typer.secho(f"error: {problem}", err=True, fg="red")
-        sys.exit(2)
+        sys.exit(BAD_INPUT)
     except OptimizerError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
-        sys.exit(1)
+        sys.exit(STOPPED)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except Exception:  # noqa: BLE001  # a code of its own: a supervisor tries a fresh process
+        traceback.print_exc()
+        typer.secho("error: that is a bug in optimizer; please report it", err=True, fg="red")
+        sys.exit(BUG)
 
 
 if __name__ == "__main__":

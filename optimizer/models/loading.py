@@ -68,11 +68,6 @@ def frozen_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def best_device() -> torch.device:
-    """The first CUDA device, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _load_pipeline(config: ModelConfig, dtype: torch.dtype) -> Any:
     reference, family = config.pretrained_model_name_or_path, FAMILIES[config.family]
     pipeline_class = family.pipeline_class()

@@ -13,6 +13,7 @@ from optimizer.config.base import parse
 from optimizer.config.study import ModelConfig, StudyConfig
 from optimizer.errors import ConfigError, LoraFileError, ModelError
 from optimizer.files import file_digest, write_json
+from optimizer.models.device import device_held
 from optimizer.models.lora import read_header
 from optimizer.models.model_files import check_reference
 from optimizer.report.comparison_page import write_page
@@ -162,8 +163,9 @@ def _draw_and_write(sides: Sequence[Side], asked: dict[str, Any], output: Path) 
 
 def _scored(side: Side) -> Scored:
     """Models of earlier sides are let go before this one's are loaded."""
-    scorer = open_scorer(side.config)
-    return scorer.baseline if side.lora is None else score_file(scorer, side.lora)
+    with device_held("optimizer compare"):
+        scorer = open_scorer(side.config)
+        return scorer.baseline if side.lora is None else score_file(scorer, side.lora)
 
 
 def _beside(scored: Sequence[Scored]) -> list[Row]:

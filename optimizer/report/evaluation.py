@@ -7,6 +7,7 @@ from rich.table import Table
 
 from optimizer.config.study import StudyConfig
 from optimizer.files import write_json
+from optimizer.models.device import device_held
 from optimizer.models.lora import applied_lora, read_header
 from optimizer.report.judged import (
     Wishes,
@@ -52,11 +53,12 @@ def evaluate(
     config = as_wished(study_of(loras[0], study), headers[0], wishes)
     for header in headers:
         check_family(header, config)
-    scorer = open_scorer(config, place)
-    results, files = {BASE: scorer.baseline}, {BASE: BASE}
-    for lora, name in sheet_names(loras).items():
-        results[name], files[name] = score_file(scorer, lora), str(lora)
-        write_sheet(output / f"{name}.png", name, sheet_rows(results[name], config))
+    with device_held("optimizer evaluate", place):
+        scorer = open_scorer(config, place)
+        results, files = {BASE: scorer.baseline}, {BASE: BASE}
+        for lora, name in sheet_names(loras).items():
+            results[name], files[name] = score_file(scorer, lora), str(lora)
+            write_sheet(output / f"{name}.png", name, sheet_rows(results[name], config))
     told = {files[name]: result.scores.as_dict() for name, result in results.items()}
     write_json(output / "scores.json", told)
     print_scores({name: r.scores for name, r in results.items()})

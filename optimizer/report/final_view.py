@@ -9,6 +9,7 @@ from optimizer.config.training import Hyperparameters
 from optimizer.errors import TransferError
 from optimizer.files import write_json
 from optimizer.logs import log_to
+from optimizer.models.device import device_held
 from optimizer.report.evaluation import print_scores, score_file, sheet_rows
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console
@@ -49,7 +50,12 @@ def train_final(config: StudyConfig, params: Path) -> None:
     if lora.exists() and _is_done(folder / DONE, settings):
         console.print(f"already trained with these settings: {lora}", soft_wrap=True)
         return
-    with sole_runner(config), interruptible(), log_to(config.folder / "optimization.log"):
+    with (
+        sole_runner(config),
+        interruptible(),
+        device_held(f"final run of study {config.name}"),
+        log_to(config.folder / "optimization.log"),
+    ):
         _train(config, settings, folder)
 
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from optimizer.config.study import StudyConfig
 from optimizer.logs import log_to
+from optimizer.models.device import device_held
 from optimizer.report.evaluation import score_file, sheet_rows
 from optimizer.report.tables import console
 from optimizer.scoring.scorer import Scored
@@ -37,7 +38,12 @@ def run_finals(config: StudyConfig) -> None:
     if held_before(config.folder / FILE, asked):
         console.print(f"finals held before: {config.folder / FILE}", soft_wrap=True)
         return
-    with sole_runner(config), interruptible(), log_to(config.folder / "optimization.log"):
+    with (
+        sole_runner(config),
+        interruptible(),
+        device_held(f"finals of study {config.name}"),
+        log_to(config.folder / "optimization.log"),
+    ):
         finals = hold(found, _judge(config))
         write_finals(config.folder / FILE, finals, asked)
         keep_finals(study, finals.choice(), [entry.trial for entry in found], finals.agree)

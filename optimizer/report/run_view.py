@@ -1,71 +1,106 @@
-"""`optimizer run` as people see it: what it begins with, its progress, a table at the end."""
+"""`optimizer run` as people see it: what it begins with, its workers, the best at the end."""
 
+import logging
+import sys
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+import optuna
 from rich.table import Table
+from rich.text import Text
 
+from optimizer.cards import cards, chosen
+from optimizer.config.duration import parse_duration
 from optimizer.config.study import StudyConfig
-from optimizer.files import write_json
-from optimizer.logs import log_to
-from optimizer.report.audiences import Audiences
-from optimizer.report.base_pictures import keep_base_pictures
-from optimizer.report.dashboard_notes import DashboardNotes
-from optimizer.report.notify import Notifier
-from optimizer.report.progress import ProgressView
+from optimizer.errors import StudyError
+from optimizer.processes import DONE
 from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
-from optimizer.study.open import space_of
-from optimizer.study.results import feasible_trials
-from optimizer.study.runner import Objective, StudyResult, run_study
+from optimizer.study.open import load_existing, space_of
+from optimizer.study.results import best_trial, feasible_trials, has_finished_trials
+from optimizer.study.supervisor import Job, Supervisor
+from optimizer.study.turns import sole_runner
 from optimizer.trial import attrs
-from optimizer.trial.workbench import check_inputs, open_workbench
+
+logger = logging.getLogger(__name__)
 
 SHOWN_TRIALS = 10
 
 
-def run_with_view(
-    config: StudyConfig,
-    init_params: Path | None,
-    n_trials: int | None,
-    deadline: datetime | None = None,
-) -> StudyResult:
-    """Run a study with bars and tables; see `run_study` for what is raised."""
-    space = space_of(config)
-    seeds: tuple[dict[str, Any], ...] = ()
-    if init_params is not None:
-        transfer = read_transfer(init_params, config.model.family)
-        print_transfer(transfer)
-        seeds = transfer.seeds
-    check_inputs(config)
-    notifier = Notifier(config, config.study.notify)
-    with ProgressView() as view, log_to(config.folder / "optimization.log"):
-        if init_params is not None:
-            write_json(config.folder / "transfer.json", transfer.as_dict())
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asks of a run instead of what the study file says; None is the file's own."""
 
-        def make_objective() -> Objective:
-            from optimizer.trial.objective import Objective as TrialObjective
-
-            bench = open_workbench(config)
-            keep_base_pictures(bench.scorer, config.folder)
-            return TrialObjective(config, bench, space, audience)
-
-        audience = Audiences((view, DashboardNotes(config), notifier))
-        result = notifier.tell_the_end(
-            lambda: run_study(
-                config, make_objective, audience, n_trials=n_trials, seeds=seeds, deadline=deadline
-            )
-        )
-    print_result(config, result)
-    return result
+    init_params: Path | None = None
+    n_trials: int | None = None
+    deadline: datetime | None = None
+    patience: int | None = None
+    gpus: str | None = None
 
 
-def print_result(config: StudyConfig, result: StudyResult) -> None:
-    """The best trials, the best settings, and what to type next."""
-    console.print(f"stopped: {result.stop_reason}", highlight=False, soft_wrap=True)
-    trials = feasible_trials(result.study)[:SHOWN_TRIALS]
-    if not trials or result.best is None:
+def run_supervised(config: StudyConfig, wanted: Wanted) -> int:
+    """Run a study in worker processes, then its finals; returns the exit code.
+
+    Raises:
+        InputError: what can be known to be wrong before a worker begins.
+    """
+    space_of(config)
+    devices = chosen(wanted.gpus, cards()) if wanted.gpus else [None]
+    if wanted.init_params is not None:
+        print_transfer(read_transfer(wanted.init_params, config.model.family))
+    with sole_runner(config):
+        code = _supervise(config, _options(config, wanted), devices)
+    if study := _existing(config):
+        _print_result(config, study)
+    if code == DONE and config.scoring.finals.top:
+        return _supervise(config, ["finals", str(config.path)], devices[:1])
+    return code
+
+
+def _options(config: StudyConfig, wanted: Wanted) -> list[str]:
+    """The command line of a worker. A deadline is a moment: workers may be started late."""
+    deadline, timeout = wanted.deadline, config.study.stop.timeout
+    if deadline is None and timeout is not None:
+        deadline = datetime.now().astimezone() + parse_duration(timeout)
+    given = {
+        "--init-params": wanted.init_params,
+        "--n-trials": wanted.n_trials,
+        "--patience": wanted.patience,
+        "--deadline": deadline and deadline.timestamp(),
+    }
+    options = [str(part) for item in given.items() if item[1] is not None for part in item]
+    return ["worker", str(config.path), *options]
+
+
+def _supervise(config: StudyConfig, arguments: list[str], devices: list[str] | list[None]) -> int:
+    def has_progressed(pid: int) -> bool:
+        study = _existing(config)
+        return study is not None and has_finished_trials(study, pid)
+
+    command = [sys.executable, "-m", "optimizer.cli.main", *arguments]
+    return Supervisor(Job(command, devices, has_progressed), _say, _tell).run()
+
+
+def _say(sentence: str) -> None:
+    console.print(sentence, highlight=False, soft_wrap=True)
+
+
+def _tell(worker: str, line: str) -> None:
+    console.print(Text(f"{worker}: {line}"), soft_wrap=True)
+
+
+def _existing(config: StudyConfig) -> optuna.Study | None:
+    try:
+        return load_existing(config)
+    except StudyError:
+        return None
+
+
+def _print_result(config: StudyConfig, study: optuna.Study) -> None:
+    """The best trials, and the best settings."""
+    trials, best = feasible_trials(study)[:SHOWN_TRIALS], best_trial(study, config.folder)
+    if best is None:
         console.print("no trial has finished yet")
         return
     names = list(config.space.parameters)
@@ -77,5 +112,5 @@ def print_result(config: StudyConfig, result: StudyResult) -> None:
         score = f"{trial.value:.3f} ± {error:.3f}"
         table.add_row(str(trial.number), score, str(facts[attrs.EPOCH]), *values)
     console.print(table)
-    print_best(config, result.best)
+    print_best(config, best)
     console.print(f"settings: {config.folder / 'best_params.json'}", soft_wrap=True)

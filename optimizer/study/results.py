@@ -1,5 +1,6 @@
 """What a study has found so far, read from its trials."""
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.study.choice import ChosenBy, choose, finals_agree
+from optimizer.study.lease import lease_of
 from optimizer.trial import attrs
 
 
@@ -34,6 +36,12 @@ def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [trial for trial in complete if attrs.FEASIBLE in trial.user_attrs]
+
+
+def has_finished_trials(study: optuna.Study, pid: int) -> bool:
+    """Whether this process of this host has finished a trial that counts."""
+    leases = (lease_of(trial) for trial in counted_trials(study))
+    return any(lease.pid == pid and lease.host == platform.node() for lease in leases if lease)
 
 
 def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:

@@ -16,7 +16,8 @@ from optimizer.data.records import Record, picture_paths, scan
 from optimizer.data.split import hold_out, hold_out_validation
 from optimizer.errors import DatasetError, OptimizerError
 from optimizer.files import write_json
-from optimizer.models.loading import best_device, load_model
+from optimizer.models.device import best_device, device_name
+from optimizer.models.loading import load_model
 from optimizer.models.model_files import check_reference
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.scoring.encoders import ClipEncoder
@@ -53,8 +54,7 @@ class Workbench:
 
     def device_name(self) -> str:
         """The graphics card, or the CPU."""
-        device = self.model.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        return device_name(self.model.device)
 
 
 def check_inputs(config: StudyConfig) -> None:

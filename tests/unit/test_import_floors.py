@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "optimizer"
 FLOORS = {
-    "errors": 0, "files": 0, "logs": 0, "locks": 0,
+    "errors": 0, "files": 0, "logs": 0, "locks": 0, "processes": 0,
     "config": 1, "cards": 1,
     "data": 2, "storage": 2, "space": 2,
     "models": 3,
