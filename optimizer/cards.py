@@ -10,7 +10,6 @@ import pynvml
 from optimizer.errors import CardError
 from optimizer.locks import HeldError, held
 
-CPU = "cpu"
 PATIENCE_SECONDS = 10.0
 """A process that was told to end needs a moment to let go of its card."""
 
@@ -74,8 +73,23 @@ def use_of(uuid: str) -> Use | None:
         pynvml.nvmlShutdown()
 
 
-def chosen(wanted: str, known: Sequence[Card]) -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES, one a worker, from `0,1`, UUIDs, `all`, or `cpu,cpu`.
+@dataclass(frozen=True)
+class Place:
+    """Where a worker works. `visible` is its CUDA_VISIBLE_DEVICES: a UUID, or nothing."""
+
+    label: str
+    visible: str
+
+    def environment(self) -> dict[str, str]:
+        """Of a process that sees this place alone."""
+        return os.environ | {"CUDA_VISIBLE_DEVICES": self.visible}
+
+
+CPU = Place("cpu", "")
+
+
+def chosen(wanted: str, known: Sequence[Card]) -> list[Place]:
+    """A place for each worker, from `0,1`, UUIDs, `all`, or `cpu,cpu`.
 
     Raises:
         CardError: a card that is not there, or one named twice.
@@ -84,28 +98,24 @@ def chosen(wanted: str, known: Sequence[Card]) -> list[str]:
     if names == ["all"]:
         if not known:
             raise CardError("--gpus all: the NVIDIA driver knows no card on this machine")
-        return [card.uuid for card in known]
-    found = [_named(name, known) for name in names]
-    twice = {name for name in found if name != CPU and found.count(name) > 1}
-    if twice:
+        return [_place(card) for card in known]
+    places = [CPU if name == CPU.label else _named(name, known) for name in names]
+    if any(place is not CPU and places.count(place) > 1 for place in places):
         raise CardError(f"--gpus {wanted}: one worker a card, and a card is named twice")
-    return found
+    return places
 
 
-def _named(name: str, known: Sequence[Card]) -> str:
-    if name == CPU:
-        return CPU
+def _named(name: str, known: Sequence[Card]) -> Place:
     for card in known:
         if name in (str(card.index), card.uuid):
-            return card.uuid
+            return _place(card)
     there = ", ".join(f"{card.index} ({card.name})" for card in known) or "none"
     raise CardError(f"--gpus: there is no card {name!r} on this machine; it has: {there}")
 
 
-def visible_devices(name: str) -> dict[str, str]:
-    """The environment of a worker that shall see one of `chosen` alone."""
-    # Whole numbers of CUDA are by speed, those of the driver by place; a UUID means one card.
-    return os.environ | {"CUDA_VISIBLE_DEVICES": "" if name == CPU else name}
+def _place(card: Card) -> Place:
+    # CUDA counts cards by speed, the driver by slot: only a UUID means the same to both.
+    return Place(str(card), card.uuid)
 
 
 @contextmanager

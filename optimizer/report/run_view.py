@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,11 +11,11 @@ import optuna
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.cards import cards, chosen
+from optimizer.cards import Place, cards, chosen
 from optimizer.config.duration import parse_duration
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError
-from optimizer.processes import DONE
+from optimizer.processes import BAD_INPUT, DONE
 from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
 from optimizer.study.open import load_existing, space_of
@@ -46,15 +47,17 @@ def run_supervised(config: StudyConfig, wanted: Wanted) -> int:
         InputError: what can be known to be wrong before a worker begins.
     """
     space_of(config)
-    devices = chosen(wanted.gpus, cards()) if wanted.gpus else [None]
+    places = chosen(wanted.gpus, cards()) if wanted.gpus is not None else [None]
     if wanted.init_params is not None:
         print_transfer(read_transfer(wanted.init_params, config.model.family))
     with sole_runner(config):
-        code = _supervise(config, _options(config, wanted), devices)
+        code = _supervise(config, _options(config, wanted), places)
+    if code == BAD_INPUT:
+        return code
     if study := _existing(config):
         _print_result(config, study)
     if code == DONE and config.scoring.finals.top:
-        return _supervise(config, ["finals", str(config.path)], devices[:1])
+        return _supervise(config, ["finals", str(config.path)], places[:1])
     return code
 
 
@@ -73,13 +76,13 @@ def _options(config: StudyConfig, wanted: Wanted) -> list[str]:
     return ["worker", str(config.path), *options]
 
 
-def _supervise(config: StudyConfig, arguments: list[str], devices: list[str] | list[None]) -> int:
+def _supervise(config: StudyConfig, arguments: list[str], places: Sequence[Place | None]) -> int:
     def has_progressed(pid: int) -> bool:
         study = _existing(config)
         return study is not None and has_finished_trials(study, pid)
 
     command = [sys.executable, "-m", "optimizer.cli.main", *arguments]
-    return Supervisor(Job(command, devices, has_progressed), _say, _tell).run()
+    return Supervisor(Job(command, places, has_progressed), _say, _tell).run()
 
 
 def _say(sentence: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from optimizer.errors import StorageError, StudyError
+from optimizer.storage.outage import first_reason
 from optimizer.storage.proxy import is_proxy, open_proxy
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def open_database(url: URL, *, create: bool = True) -> RDBStorage:
             'for PostgreSQL: pip install "lora-optimizer[postgres]"'
         ) from error
     except (SQLAlchemyError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        raise StorageError(f"{shown} cannot be opened: {_reason(error)}") from error
+        raise StorageError(f"{shown} cannot be opened: {first_reason(error)}") from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -89,9 +90,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder} cannot be made: {error.strerror}") from error
-
-
-def _reason(error: Exception) -> str:
-    original = getattr(error, "orig", None) or error.__cause__ or error
-    text = str(getattr(original, "orig", original)).strip() or type(original).__name__
-    return text.splitlines()[0]

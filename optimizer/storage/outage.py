@@ -2,11 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from grpc import RpcError
 from optuna.exceptions import StorageInternalError
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
 from optimizer.errors import StorageError
@@ -34,7 +36,7 @@ def outlast(call: Callable[[], T], *, pause: float = 1.0, attempts: int = 14) ->
         try:
             return call()
         except OUTAGES as error:
-            cause = str(error.__cause__ or error).strip().splitlines()[0]
+            cause = first_reason(error)
             if attempt == attempts:
                 raise StorageError(
                     f"the study's database did not answer {attempts} times ({cause}); results are "
@@ -43,3 +45,24 @@ def outlast(call: Callable[[], T], *, pause: float = 1.0, attempts: int = 14) ->
             logger.warning("the study's database does not answer (%s); trying again", cause)
             time.sleep(min(pause * 2 ** (attempt - 1), LONGEST_PAUSE_SECONDS))
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def outage_is_said(url: URL) -> Iterator[None]:
+    """Where there is nothing to lose yet: not waited for.
+
+    Raises:
+        StorageError: the database cannot be reached; never with a password in its text.
+    """
+    try:
+        yield
+    except OUTAGES as error:
+        shown = url.render_as_string(hide_password=True)
+        raise StorageError(f"{shown} cannot be opened: {first_reason(error)}") from error
+
+
+def first_reason(error: Exception) -> str:
+    """The first line of what a database driver says."""
+    original = getattr(error, "orig", None) or error.__cause__ or error
+    text = str(getattr(original, "orig", original)).strip() or type(original).__name__
+    return text.splitlines()[0]

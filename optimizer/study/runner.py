@@ -14,8 +14,9 @@ from optimizer.config.resolved import write_resolved
 from optimizer.config.study import StudyConfig
 from optimizer.errors import DiskFullError, InputError, StudyStoppedError
 from optimizer.space.fit import Fitted
+from optimizer.storage.database import storage_url
 from optimizer.storage.disk import refuse_full_disk
-from optimizer.storage.outage import outlast
+from optimizer.storage.outage import outage_is_said, outlast
 from optimizer.study.announce import write_best
 from optimizer.study.convergence import progress, remove_alert, write_alert, write_monitor
 from optimizer.study.lease import Lease, lease_renewed
@@ -91,7 +92,7 @@ def run_study(
     wanted = n_trials or config.study.n_trials
     stopping = Stopping(config.study.stop, config.folder, wanted, deadline)
     with interruptible():
-        study, fitted = outlast(lambda: _begin(config, seeds))
+        study, fitted = _begin(config, seeds)
         audience.study_opened(study, wanted, fitted)
         return _Loop(config, study, audience, stopping).run(make_objective)
 
@@ -100,7 +101,8 @@ def _begin(
     config: StudyConfig, seeds: Sequence[dict[str, Any]]
 ) -> tuple[optuna.Study, list[Fitted]]:
     """Open the study, put right what dead workers left, and see that it has its first trials."""
-    with turn(config):
+    url = storage_url(config.folder, config.study.storage)
+    with outage_is_said(url), turn(config):
         study = open_study(config)
         write_resolved(config)
         if not held_by_others(study):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from optimizer.cards import visible_devices
+from optimizer.cards import Place
 from optimizer.processes import BAD_INPUT, DONE, INTERRUPTED, STOPPED, WORN_OUT, with_parent
 from optimizer.study.signals import on_signals
 
@@ -27,12 +27,12 @@ _FINAL = (DONE, STOPPED, BAD_INPUT, INTERRUPTED)
 class Job:
     """What workers run.
 
-    command: of each worker. devices: for CUDA_VISIBLE_DEVICES, one a worker; None leaves it as it
-    is. has_progressed: whether the process with this id has finished a trial.
+    command: of each worker. places: one a worker; None leaves its choice to it.
+    has_progressed: whether the process with this id has finished a trial.
     """
 
     command: Sequence[str]
-    devices: Sequence[str | None]
+    places: Sequence[Place | None]
     has_progressed: Callable[[int], bool]
 
 
@@ -41,6 +41,7 @@ class _Worker:
     name: str
     environment: dict[str, str]
     process: subprocess.Popen[str] | None = None
+    reader: threading.Thread | None = None
     deaths: int = 0
     start_at: float = 0.0
     code: int | None = None
@@ -64,7 +65,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Work until every worker has ended for good; returns the exit code."""
-        self.workers = [_worker(device, number) for number, device in enumerate(self.job.devices)]
+        self.workers = [_worker(place, number) for number, place in enumerate(self.job.places)]
         with on_signals(self._pass_on):
             while busy := [worker for worker in self.workers if worker.code is None]:
                 for worker in busy:
@@ -98,15 +99,19 @@ class Supervisor:
             start_new_session=True,
         )
         if piped:
-            threading.Thread(target=self._read, args=(worker, worker.process), daemon=True).start()
+            arguments = (worker.name, worker.process)
+            worker.reader = threading.Thread(target=self._read, args=arguments, daemon=True)
+            worker.reader.start()
 
-    def _read(self, worker: _Worker, process: subprocess.Popen[str]) -> None:
+    def _read(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            self.tell(worker.name, line.rstrip("\n"))
+            self.tell(name, line.rstrip("\n"))
 
     def _ended(self, worker: _Worker, pid: int, code: int) -> None:
         worker.process = None
+        if worker.reader is not None:
+            worker.reader.join(timeout=5)
         if code in _FINAL:
             worker.code = code
             return
@@ -137,10 +142,10 @@ class Supervisor:
                 worker.process.send_signal(passed)
 
 
-def _worker(device: str | None, number: int) -> _Worker:
-    if device is None:
+def _worker(place: Place | None, number: int) -> _Worker:
+    if place is None:
         return _Worker("the worker", dict(os.environ))
-    return _Worker(f"worker {number} ({device})", visible_devices(device))
+    return _Worker(f"worker {number} on {place.label}", place.environment())
 
 
 def _how(code: int) -> str:

@@ -1,4 +1,7 @@
-"""What users get wrong: one clear sentence each, exit code 2, no traceback, nothing written."""
+"""What users get wrong: one clear sentence each, exit code 2, no traceback, nothing written.
+
+A worker is what `optimizer run` starts; most cases are put to it, in this process.
+"""
 
 import sys
 from collections.abc import Callable
@@ -70,7 +73,7 @@ def refused(ended: Ended, *fragments: str) -> None:
 def test_misspelt_key(command: Command, project: Path) -> None:
     edit(study(project), "lr_warmup_ratio", "lr_warmup_rato")
     refused(
-        command("run", study(project)),
+        command("worker", study(project)),
         "demo_sd15.toml: training.lr_warmup_rato is not a known key; did you mean lr_warmup_ratio?",
     )
     assert not (project / "runs").exists()
@@ -80,19 +83,36 @@ def test_all_errors_of_a_file_together(command: Command, project: Path) -> None:
     edit(study(project), "n_trials = 10", 'n_trials = "ten"')
     edit(study(project), "guidance_scale = 4.0", "guidance_scale = -1.0")
     edit(study(project), "lr_warmup_ratio = 0.1", "learning_rate = 0")
-    ended = command("run", study(project))
+    ended = command("worker", study(project))
     refused(ended, 'study.n_trials must be an integer, found "ten"')
     refused(ended, "scoring.guidance_scale must be at least 0", "training.learning_rate must be")
     assert len(ended.problems) == 3
 
 
+def test_run_passes_on_what_its_worker_refuses(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for picture in images(project).glob("*.png"):
+        picture.unlink()
+    monkeypatch.setattr(sys, "argv", ["optimizer", "run", str(study(project))])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capfd.readouterr()
+    assert ended.value.code == 2
+    assert "images: holds no pictures" in told.err
+    assert told.err.count("error: ") == 1
+    assert "Traceback" not in told.err
+    assert not told.out
+    assert not (project / "runs").exists()
+
+
 def test_missing_study_file(command: Command, project: Path) -> None:
-    refused(command("run", project / "none.toml"), "none.toml: no such file")
+    refused(command("worker", project / "none.toml"), "none.toml: no such file")
 
 
 def test_missing_search_space(command: Command, project: Path) -> None:
     edit(study(project), "demo_sd15.toml", "nowhere.toml")
-    refused(command("run", study(project)), "nowhere.toml: no such file")
+    refused(command("worker", study(project)), "nowhere.toml: no such file")
 
 
 def test_picture_without_caption_and_empty_caption_and_broken_picture(
@@ -101,7 +121,7 @@ def test_picture_without_caption_and_empty_caption_and_broken_picture(
     (images(project) / "03.txt").unlink()
     (images(project) / "04.txt").write_text("\n")
     (images(project) / "05.png").write_bytes(b"not a picture")
-    ended = command("run", study(project))
+    ended = command("worker", study(project))
     refused(ended, "03.png", "04.txt", "05.png")
     assert len(ended.problems) == 3
     assert not (project / "runs").exists()
@@ -119,7 +139,7 @@ def test_every_kind_of_bad_picture_is_named_before_training(
     (folder / "04.png").unlink()
     (folder / "04.png").symlink_to(folder / "04.png")
     (folder / "05.jpg").write_bytes((folder / "05.png").read_bytes())
-    ended = command("run", study(project))
+    ended = command("worker", study(project))
     refused(ended, "00.txt", "01.png", "02.png", "03.png", "04.png", "05.jpg and ")
     assert not (project / "runs").exists()
 
@@ -130,19 +150,19 @@ def test_cache_that_cannot_be_written(
     blocked = project / "cache"
     blocked.write_text("a file, no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    ended = command("run", study(project))
+    ended = command("worker", study(project))
     refused(ended, "cannot be written")
     assert str(blocked) in ended.problems[0]
 
 
 def test_block_of_the_unet_that_is_none(command: Command, project: Path) -> None:
     edit(study(project), "[training]\n", "[training]\nblock_dims = { up_blocks = 4 }\n")
-    refused(command("run", study(project)), "training.block_dims.up_blocks must be a block of")
+    refused(command("worker", study(project)), "training.block_dims.up_blocks must be a block of")
 
 
 def test_block_that_this_unet_has_not(command: Command, project: Path) -> None:
     edit(study(project), "[training]\n", '[training]\nblock_dims = { "up_blocks.9" = 4 }\n')
-    ended = command("run", study(project))
+    ended = command("worker", study(project))
     refused(ended, "this UNet has no trained layers in up_blocks.9; it has some in down_blocks")
     assert not list((project / "runs").rglob("trial_*"))
 
@@ -150,36 +170,36 @@ def test_block_that_this_unet_has_not(command: Command, project: Path) -> None:
 def test_settings_of_sd_scripts_are_sent_where_they_belong(command: Command, project: Path) -> None:
     lines = "[training]\nnetwork_train_unet_only = true\nmax_train_steps = 1000\n"
     edit(study(project), "[training]\n", lines)
-    ended = command("run", study(project))
+    ended = command("worker", study(project))
     refused(ended, "text_encoder_lr = 0 trains the UNet alone", "give max_train_epochs")
 
 
 def test_empty_dataset(command: Command, project: Path) -> None:
     for path in images(project).iterdir():
         path.unlink()
-    refused(command("run", study(project)), "images: holds no pictures")
+    refused(command("worker", study(project)), "images: holds no pictures")
 
 
 def test_model_folder_that_is_none(command: Command, project: Path) -> None:
     (project / "data" / "demo" / "models" / "sd15" / "model_index.json").unlink()
-    refused(command("run", study(project)), "models/sd15 is not a diffusers model folder")
+    refused(command("worker", study(project)), "models/sd15 is not a diffusers model folder")
     assert not (project / "runs").exists()
 
 
 def test_model_of_the_other_family(command: Command, project: Path) -> None:
     edit(study(project), "models/sd15", "models/sdxl")
-    refused(command("run", study(project)), "holds a model of family sdxl, but the study says")
+    refused(command("worker", study(project)), "holds a model of family sdxl, but the study says")
 
 
 def test_judge_that_is_none(command: Command, project: Path) -> None:
     edit(study(project), "models/judge", "models/sd15/vae")
-    refused(command("run", study(project)), "models/sd15/vae")
+    refused(command("worker", study(project)), "models/sd15/vae")
 
 
 def test_storage_that_cannot_be_opened(command: Command, project: Path) -> None:
     url = "postgresql://me:hunter2@127.0.0.1:1/none"
     edit(study(project), "n_trials = 10", f'n_trials = 10\nstorage = "{url}"')
-    ended = command("run", study(project))
+    ended = command("worker", study(project))
     refused(ended, "cannot be opened")
     assert "hunter2" not in ended.text
 
@@ -203,7 +223,7 @@ def test_best_params_that_cannot_be_used(
 
 
 def test_init_params_that_is_missing(command: Command, project: Path) -> None:
-    ended = command("run", study(project), "--init-params", project / "none.json")
+    ended = command("worker", study(project), "--init-params", project / "none.json")
     refused(ended, "none.json: no such file")
 
 
@@ -234,5 +254,5 @@ def test_looking_at_a_study_that_has_not_begun(verb: str, command: Command, proj
 
 
 def test_unknown_option_and_verb(command: Command, project: Path) -> None:
-    assert command("run", study(project), "--n-trails", 3).code == 2
+    assert command("worker", study(project), "--n-trails", 3).code == 2
     assert command("search").code == 2

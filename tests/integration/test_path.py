@@ -43,14 +43,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     def run(*arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", ["optimizer", *map(str, arguments)])
         try:
             main()
         except SystemExit as ended:
-            assert not ended.code, capsys.readouterr().err
-        return capsys.readouterr().out
+            assert not ended.code, capfd.readouterr().err
+        return capfd.readouterr().out
 
     return run
 

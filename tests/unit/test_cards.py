@@ -2,7 +2,7 @@
 
 import pytest
 
-from optimizer.cards import CPU, Card, card_held, cards, chosen, use_of, visible_devices
+from optimizer.cards import CPU, Card, card_held, cards, chosen, use_of
 from optimizer.errors import CardError
 
 TWO = (Card(0, "GPU-aaa", "RTX 4080", 16 << 30), Card(1, "GPU-bbb", "RTX 3060", 12 << 30))
@@ -15,11 +15,11 @@ TWO = (Card(0, "GPU-aaa", "RTX 4080", 16 << 30), Card(1, "GPU-bbb", "RTX 3060", 
         ("1, 0", ["GPU-bbb", "GPU-aaa"]),
         ("GPU-bbb", ["GPU-bbb"]),
         ("all", ["GPU-aaa", "GPU-bbb"]),
-        ("cpu,cpu", [CPU, CPU]),
+        ("cpu,cpu", ["", ""]),
     ],
 )
 def test_cards_are_named_by_number_uuid_or_all(wanted: str, found: list[str]) -> None:
-    assert chosen(wanted, TWO) == found
+    assert [place.visible for place in chosen(wanted, TWO)] == found
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,10 @@ def test_cards_that_are_not_there_are_refused(
 
 def test_a_worker_sees_its_card_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert visible_devices("GPU-bbb")["CUDA_VISIBLE_DEVICES"] == "GPU-bbb"
-    assert visible_devices(CPU)["CUDA_VISIBLE_DEVICES"] == ""
+    (place,) = chosen("1", TWO)
+    assert place.label == "GPU 1 (RTX 3060)"
+    assert place.environment()["CUDA_VISIBLE_DEVICES"] == "GPU-bbb"
+    assert CPU.environment()["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_one_job_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
