@@ -19,7 +19,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 class StopConfig(Frozen):
-    """When a study stops before its last trial: at the first of these."""
+    """When a study stops before its last trial, at the first of these, and a trial early."""
 
     patience: Annotated[int, Field(ge=0)] = 0
     """Trials drawn by the sampler, one after another, without an improvement beyond the measured
@@ -28,6 +28,8 @@ class StopConfig(Frozen):
     """Training and scoring, summed over the study's whole life."""
     timeout: Duration | None = None
     """Of one run: no trial is begun that is not likely to finish within it."""
+    hopeless_trials: bool = True
+    """Whether to end trials early that lag behind the median of the others at the same epoch."""
 
 
 class SearchConfig(Frozen):

@@ -11,6 +11,7 @@ from optimizer.errors import StudyError
 from optimizer.space.check import check_space
 from optimizer.space.search_space import SearchSpace
 from optimizer.storage.database import open_storage, storage_url
+from optimizer.study.pruner import build_pruner
 from optimizer.trial import attrs
 
 
@@ -31,7 +32,11 @@ def open_study(config: StudyConfig) -> optuna.Study:
     """
     storage = open_storage(storage_url(config.folder, config.study.storage))
     study = optuna.create_study(
-        study_name=config.name, storage=storage, direction="maximize", load_if_exists=True
+        study_name=config.name,
+        storage=storage,
+        pruner=build_pruner(config.study.stop),
+        direction="maximize",
+        load_if_exists=True,
     )
     settings = _settings(config)
     if not study.get_trials(deepcopy=False):
