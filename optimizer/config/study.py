@@ -15,6 +15,7 @@ from optimizer.config.training import Hyperparameters
 from optimizer.errors import ConfigError
 
 FamilyName = Literal["sd15", "sdxl"]
+SamplerName = Literal["auto", "gp", "tpe", "random", "qmc", "cmaes", "nsga2"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -41,7 +42,7 @@ class SearchConfig(Frozen):
     output_dir: ResolvedPath = Path("runs")
     storage: str | None = None
     """Database URL; an SQLite file in the study's folder when not given."""
-    sampler: Literal["auto", "gp", "tpe", "random"] = "auto"
+    sampler: SamplerName = "auto"
     seed: int = 42
     hold_out: Annotated[int, Field(ge=0)] = 4
     """Pictures never trained on, as references for scores; unused with scoring.reference_dir."""

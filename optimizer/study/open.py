@@ -12,6 +12,7 @@ from optimizer.space.check import check_space
 from optimizer.space.search_space import SearchSpace
 from optimizer.storage.database import open_storage, storage_url
 from optimizer.study.pruner import build_pruner
+from optimizer.study.samplers import check_sampler
 from optimizer.trial import attrs
 
 
@@ -26,10 +27,12 @@ def open_study(config: StudyConfig) -> optuna.Study:
     """Create the study or load it.
 
     Raises:
+        ConfigError: its search space, or the sampler in this space, cannot be used.
         StorageError: its database cannot be opened.
         StudyError: it was made with another search space, scoring or model family, or its folder
             holds the trials of another study.
     """
+    check_sampler(config, space_of(config))
     storage = open_storage(storage_url(config.folder, config.study.storage))
     study = optuna.create_study(
         study_name=config.name,

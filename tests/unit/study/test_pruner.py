@@ -99,12 +99,14 @@ def test_seeds_and_trials_without_a_plan_are_let_be() -> None:
 
 def test_several_objectives_are_not_compared() -> None:
     study = optuna.create_study(directions=["maximize", "maximize"])
-    trial = create_trial(
+    told = {"intermediate_values": {2: 0.5}, "user_attrs": {"feasible": True}}
+    study.add_trials([create_trial(values=(0.5, 0.5), **told)] * 5)
+    lagging = create_trial(
         state=TrialState.RUNNING,
         intermediate_values={2: 0.0},
         user_attrs={"planned_epochs": PLANNED},
     )
-    assert not BestSoFarPruner().prune(study, trial)
+    assert not BestSoFarPruner().prune(study, lagging)
 
 
 def test_it_can_be_switched_off() -> None:
