@@ -129,6 +129,8 @@ def test_a_sampler_built_anew_for_each_trial_goes_on_in_its_sobol_sequence(
     # The first one is random; of eight in a row each eighth of the range holds one.
     eighths = {int(8 * (math.log10(rate) + 5) / 3) for rate in drawn[1:]}
     assert eighths == set(range(8))
+    other = config.study.model_copy(update={"seed": 7})
+    assert points(config.model_copy(update={"study": other}), 9, anew=True)[1:] != drawn[1:]
 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "gp", "nsga2"])
@@ -166,6 +168,7 @@ def two_numbers(rest: str = "") -> str:
         ("gp", CONSTRAINED, r"study.sampler = 'gp' does not learn which .* take \"tpe\""),
         ("cmaes", CONDITIONAL, "knows numbers only and lr_scheduler is categorical"),
         ("cmaes", RATE, "needs two parameters or more"),
+        ("cmaes", two_numbers().replace("0.1", "0.0"), "needs two parameters or more"),
     ],
 )
 def test_a_sampler_that_cannot_search_the_space_is_refused(
