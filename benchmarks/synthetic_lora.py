@@ -84,7 +84,7 @@ def space_of_family(family: str) -> SearchSpace:
     """Eight searched settings, as a search space file would say it."""
     rate = {"type": "float", "low": 3e-6, "high": 3e-3, "log": True}
     encoders = {"type": "float", "low": 0.0, "high": 0.8, "step": 0.1, "ratio_of": "learning_rate"}
-    alpha = {"type": "float", "low": 0.25, "high": 1.0, "step": 0.05, "ratio_of": "network_dim"}
+    alpha = {"type": "float", "low": 0.25, "high": 1.0, "ratio_of": "network_dim"}
     parameters = {
         "learning_rate": rate,
         "text_encoder_lr": encoders,
