@@ -15,11 +15,12 @@ from optimizer.config.training import Hyperparameters
 from optimizer.errors import ConfigError
 
 FamilyName = Literal["sd15", "sdxl"]
+SamplerName = Literal["auto", "gp", "tpe", "random", "qmc", "cmaes", "nsga2"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class StopConfig(Frozen):
-    """When a study stops before its last trial: at the first of these."""
+    """When a study stops before its last trial, at the first of these, and a trial early."""
 
     patience: Annotated[int, Field(ge=0)] = 0
     """Trials drawn by the sampler, one after another, without an improvement beyond the measured
@@ -28,6 +29,8 @@ class StopConfig(Frozen):
     """Training and scoring, summed over the study's whole life."""
     timeout: Duration | None = None
     """Of one run: no trial is begun that is not likely to finish within it."""
+    hopeless_trials: bool = True
+    """Whether to end trials early that lag behind the median of the others at the same epoch."""
 
 
 class SearchConfig(Frozen):
@@ -39,7 +42,7 @@ class SearchConfig(Frozen):
     output_dir: ResolvedPath = Path("runs")
     storage: str | None = None
     """Database URL; an SQLite file in the study's folder when not given."""
-    sampler: Literal["auto", "gp", "tpe", "random"] = "auto"
+    sampler: SamplerName = "auto"
     seed: int = 42
     hold_out: Annotated[int, Field(ge=0)] = 4
     """Pictures never trained on, as references for scores; unused with scoring.reference_dir."""

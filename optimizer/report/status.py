@@ -15,7 +15,7 @@ from optimizer.report.findings import Estimate
 from optimizer.report.steps import Pace, pace
 from optimizer.study.lease import lease_of
 from optimizer.study.open import load_existing
-from optimizer.study.results import best_trial, counted_trials, feasible_trials
+from optimizer.study.results import best_trial, counted_trials, epochs_saved, feasible_trials
 from optimizer.trial import attrs
 
 
@@ -59,6 +59,8 @@ class StudyStatus:
     mean_trial_seconds: float | None
     seconds_left: float | None
     """For the trials that are wanted, at the pace of those that are done."""
+    epochs: tuple[int, int]
+    """Trained and planned, of the trials that have ended: the rest was saved by early stops."""
     disk_bytes: int
     disk_bytes_expected: int | None
     """When all wanted trials are done."""
@@ -96,6 +98,7 @@ def study_status(config: StudyConfig, study: optuna.Study | None = None) -> Stud
         failures=_failures(trials),
         mean_trial_seconds=mean,
         seconds_left=_seconds_left(wanted - done, mean, running),
+        epochs=epochs_saved(trials),
         disk_bytes=disk,
         disk_bytes_expected=disk // done * max(wanted, done) if done else None,
         folder=str(config.folder),

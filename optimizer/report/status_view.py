@@ -55,6 +55,8 @@ def status_table(status: StudyStatus) -> Table:
         facts["time per trial"] = duration(status.mean_trial_seconds)
     if status.seconds_left:
         facts["time left"] = f"about {duration(status.seconds_left)}"
+    if saved := spoken_saving(*status.epochs):
+        facts["early stops"] = saved
     facts["disk"] = _disk(status)
     facts["folder"] = status.folder
     return key_values(f"study {status.name} ({status.family})", facts)
@@ -92,6 +94,14 @@ def _lead(status: StudyStatus) -> str | None:
     judged = "clear" if status.lead.low > 0 else "cannot be told apart"
     noise = f"noise at most {status.lead.standard_error:.3f}"
     return f"{status.lead.value:.3f}, {noise}: {judged}"
+
+
+def spoken_saving(trained: int, planned: int) -> str | None:
+    """What ending hopeless trials early has saved; None where it was nothing."""
+    if trained == planned:
+        return None
+    share = (planned - trained) / planned
+    return f"saved {planned - trained} of {planned} epochs ({share:.0%})"
 
 
 def _disk(status: StudyStatus) -> str:

@@ -11,6 +11,8 @@ from optimizer.errors import StudyError
 from optimizer.space.check import check_space
 from optimizer.space.search_space import SearchSpace
 from optimizer.storage.database import open_storage, storage_url
+from optimizer.study.pruner import build_pruner
+from optimizer.study.samplers import check_sampler
 from optimizer.trial import attrs
 
 
@@ -25,13 +27,19 @@ def open_study(config: StudyConfig) -> optuna.Study:
     """Create the study or load it.
 
     Raises:
+        ConfigError: its search space, or the sampler in this space, cannot be used.
         StorageError: its database cannot be opened.
         StudyError: it was made with another search space, scoring or model family, or its folder
             holds the trials of another study.
     """
+    check_sampler(config, space_of(config))
     storage = open_storage(storage_url(config.folder, config.study.storage))
     study = optuna.create_study(
-        study_name=config.name, storage=storage, direction="maximize", load_if_exists=True
+        study_name=config.name,
+        storage=storage,
+        pruner=build_pruner(config.study.stop),
+        direction="maximize",
+        load_if_exists=True,
     )
     settings = _settings(config)
     if not study.get_trials(deepcopy=False):

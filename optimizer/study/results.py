@@ -1,6 +1,7 @@
 """What a study has found so far, read from its trials."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Counted trials with usable pictures, best first."""
     trials = [t for t in counted_trials(study) if t.user_attrs[attrs.FEASIBLE]]
     return sorted(trials, key=lambda t: t.value or 0.0, reverse=True)
+
+
+def epochs_saved(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
+    """Epochs trained and epochs planned, over all trials that say both.
+
+    Failed and refused trials do not; what they left out was not saved.
+    """
+    told = [t.user_attrs for t in trials if attrs.TRAINED_EPOCHS in t.user_attrs]
+    trained = sum(int(facts[attrs.TRAINED_EPOCHS]) for facts in told)
+    return trained, sum(int(facts[attrs.PLANNED_EPOCHS]) for facts in told)
 
 
 def best_trial(study: optuna.Study, folder: Path) -> BestTrial | None:

@@ -16,7 +16,7 @@ from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.state import TrainingState
 from optimizer.trial import attrs
 from optimizer.trial.divergence import DivergenceGuard, loss_of_nothing
-from optimizer.trial.intermediate import report_value
+from optimizer.trial.intermediate import is_hopeless, report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
 from optimizer.trial.record import TrialFolder
@@ -57,6 +57,7 @@ class Objective:
 
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
         settings = self.space.suggest(trial)
+        trial.set_user_attr(attrs.PLANNED_EPOCHS, settings.max_train_epochs)
         folder.write("params.json", settings.model_dump())
         state = self._taken_over(trial, folder, settings)
         scored = self._scored_before(trial, folder, state)
@@ -115,7 +116,7 @@ class Objective:
             board.pictures(images, checkpoint.global_step)
             report_value(trial, one.scores.objective, checkpoint.epoch)
             self.audience.scored(one)
-            return True
+            return not is_hopeless(trial, max(scored, key=lambda s: s.rank).scores.objective_se)
 
         return report
 
@@ -141,7 +142,11 @@ class Objective:
         folder: TrialFolder,
     ) -> dict[str, Any]:
         searched = settings.model_dump(include=set(self.space.config.parameters))
+        trained = result.checkpoints[-1].epoch
         return {
+            attrs.PLANNED_EPOCHS: settings.max_train_epochs,
+            attrs.TRAINED_EPOCHS: trained,
+            **({attrs.EARLY_STOPPED: trained} if result.stopped_early else {}),
             attrs.EFFECTIVE: searched,
             attrs.CHECKPOINT: folder.relative(best.checkpoint.path),
             attrs.EPOCH: best.checkpoint.epoch,

@@ -68,8 +68,8 @@ def test_a_missing_model_file_stays_a_path(write_study: Write) -> None:
         ({"study": "storage = 3"}, "study.storage must be text in quotes, found 3"),
         (
             {"sampler": "gpp"},
-            "study.sampler must be one of 'auto', 'gp', 'tpe' or 'random', found \"gpp\""
-            "; did you mean gp?",
+            "study.sampler must be one of 'auto', 'gp', 'tpe', 'random', 'qmc', 'cmaes' or "
+            "'nsga2', found \"gpp\"; did you mean gp?",
         ),
         (
             {"family": "sd1.5"},

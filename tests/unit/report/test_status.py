@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import create_trial
 from rich.console import Console
 
 from optimizer.config.study import StudyConfig
@@ -174,3 +175,14 @@ def read_until(terminal: int, words: str) -> str:
     while words not in text:
         text += os.read(terminal, 4096).decode(errors="replace")
     return text
+
+
+def test_what_early_stops_saved(make_study: Make) -> None:
+    config = make_study()
+    study = open_study(config)
+    assert "early stops" not in shown(study_status(config))
+    for trained in (10, 4, 2):
+        facts = {"planned_epochs": 10, "trained_epochs": trained}
+        study.add_trial(create_trial(value=0.5, user_attrs=facts))
+    assert study_status(config).epochs == (16, 30)
+    assert "saved 14 of 30 epochs (47%)" in shown(study_status(config))

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from optimizer.config.study import StudyConfig
-from optimizer.study.results import best_trial, counted_trials, feasible_trials
+from optimizer.study.results import best_trial, counted_trials, epochs_saved, feasible_trials
 from optimizer.study.runner import StudyResult
 
 
@@ -63,3 +63,11 @@ def test_there_is_no_best_among_the_infeasible(
     assert result.best is None
     assert result.new_trials == 3
     assert not (config.folder / "best_params.json").exists()
+
+
+def test_epochs_saved_are_those_of_trials_that_say_how_far_they_came() -> None:
+    told = [{"planned_epochs": 10, "trained_epochs": n} for n in (10, 4)]
+    trials = [create_trial(value=0.5, user_attrs=facts) for facts in told]
+    failed = create_trial(state=TrialState.FAIL, user_attrs={"planned_epochs": 10})
+    assert epochs_saved([*trials, failed]) == (14, 20)
+    assert epochs_saved([]) == (0, 0)
