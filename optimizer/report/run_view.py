@@ -16,10 +16,11 @@ from optimizer.config.duration import parse_duration
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError
 from optimizer.processes import BAD_INPUT, DONE
+from optimizer.report.status_view import spoken_saving
 from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
 from optimizer.study.open import load_existing, space_of
-from optimizer.study.results import best_trial, feasible_trials, has_finished_trials
+from optimizer.study.results import best_trial, epochs_saved, feasible_trials, has_finished_trials
 from optimizer.study.supervisor import Job, Supervisor
 from optimizer.study.turns import sole_runner
 from optimizer.trial import attrs
@@ -116,4 +117,6 @@ def _print_result(config: StudyConfig, study: optuna.Study) -> None:
         table.add_row(str(trial.number), score, str(facts[attrs.EPOCH]), *values)
     console.print(table)
     print_best(config, best)
+    if saved := spoken_saving(*epochs_saved(study.get_trials(deepcopy=False))):
+        console.print(f"early stops {saved}", highlight=False)
     console.print(f"settings: {config.folder / 'best_params.json'}", soft_wrap=True)

@@ -16,7 +16,7 @@ from optimizer.errors import DiskFullError, InputError, StudyStoppedError
 from optimizer.space.fit import Fitted
 from optimizer.storage.database import storage_url
 from optimizer.storage.disk import refuse_full_disk
-from optimizer.storage.outage import outage_is_said, outlast
+from optimizer.storage.outage import OUTAGES, outage_is_said, outlast
 from optimizer.study.announce import write_best
 from optimizer.study.convergence import progress, remove_alert, write_alert, write_monitor
 from optimizer.study.lease import Lease, lease_renewed
@@ -212,7 +212,7 @@ class _Loop:
         except (InputError, DiskFullError) as error:
             # The pictures, say, have changed since the start: not this trial's fault. A full disk
             # may be the database's too; then the next start finds the trial.
-            with suppress(optuna.exceptions.StorageInternalError):
+            with suppress(*OUTAGES):
                 frozen = self.study._storage.get_trial(trial._trial_id)
                 fail_and_retry(self.study, frozen, "input", str(error), counted=False)
             raise

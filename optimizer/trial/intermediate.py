@@ -5,6 +5,7 @@ import logging
 import optuna
 
 from optimizer.errors import StudyError
+from optimizer.storage.outage import OUTAGES
 from optimizer.trial import attrs
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ def report_value(trial: optuna.Trial, value: float, epoch: int) -> None:
         trial.report(value, epoch)
     except optuna.exceptions.UpdateFinishedTrialError:
         pass  # The runner says so, once, and records the result as a trial of its own.
-    except optuna.exceptions.StorageInternalError as error:
+    except OUTAGES as error:
         # Only plots would miss it; the runner waits for the database when it has a result to tell.
         logger.warning("the value of trial %d's epoch %d is untold: %s", trial.number, epoch, error)
     except KeyError as error:
@@ -41,7 +42,7 @@ def is_hopeless(trial: optuna.Trial, standard_error: float) -> bool:
         return trial.should_prune()
     except optuna.exceptions.UpdateFinishedTrialError:
         return False
-    except optuna.exceptions.StorageInternalError as error:
+    except OUTAGES as error:
         logger.warning("trial %d goes on, whatever it is worth: %s", trial.number, error)
         return False
     except KeyError as error:

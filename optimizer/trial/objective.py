@@ -11,6 +11,7 @@ from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import BadPicturesError
 from optimizer.space.search_space import SearchSpace
+from optimizer.storage.outage import outlast
 from optimizer.training.noise import training_scheduler
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.state import TrainingState
@@ -56,8 +57,7 @@ class Objective:
         return outcome
 
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
-        settings = self.space.suggest(trial)
-        trial.set_user_attr(attrs.PLANNED_EPOCHS, settings.max_train_epochs)
+        settings = outlast(lambda: self._suggested(trial))
         folder.write("params.json", settings.model_dump())
         state = self._taken_over(trial, folder, settings)
         scored = self._scored_before(trial, folder, state)
@@ -78,6 +78,11 @@ class Objective:
             board.settings(settings, best.scores.objective)
         attributes = self._attributes(settings, best, result, folder)
         return Outcome("complete", "complete", value=best.scores.objective, attributes=attributes)
+
+    def _suggested(self, trial: optuna.Trial) -> Hyperparameters:
+        settings = self.space.suggest(trial)
+        trial.set_user_attr(attrs.PLANNED_EPOCHS, settings.max_train_epochs)
+        return settings
 
     def _taken_over(
         self, trial: optuna.Trial, folder: TrialFolder, settings: Hyperparameters
