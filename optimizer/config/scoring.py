@@ -58,6 +58,18 @@ PromptSource = Annotated[
 ]
 
 
+def _check_objectives(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) == 1:
+        raise ValueError("must be two metrics or more; for one number there is the objective")
+    if len(set(names)) < len(names):
+        raise ValueError("must differ from each other")
+    return names
+
+
+Metric = Literal["subject", "prompt", "preservation", "clip_t", "clip_i", "diversity"]
+Objectives = Annotated[tuple[Metric, ...], AfterValidator(_check_objectives)]
+
+
 class FinalsConfig(Frozen):
     """The best checkpoints of a search are scored again: a winner of a noisy race is partly lucky.
 
@@ -109,4 +121,7 @@ class ScoringConfig(Frozen):
     seed: int = 0
     preset: Preset = "balanced"
     """What the objective stresses: see scoring/objective.py."""
+    objectives: Objectives = ()
+    """Two metrics or more to search a Pareto front of; the objective alone when not given. Trials
+    are then not ended early, and the best of the front is the one with the best objective."""
     finals: FinalsConfig = FinalsConfig()

@@ -31,13 +31,13 @@ def dashboard_server(config: StudyConfig, port: int) -> WSGIServer:
     """
     from optuna_dashboard import wsgi
 
-    load_existing(config)
     url = storage_url(config.folder, config.study.storage)
     if is_proxy(url):
         raise StorageError(
             f"{config.path}: optuna-dashboard reads the database itself, not the proxy {url}; run "
             "it where the database is, with that as storage"
         )
+    load_existing(config)
     opened = open_database(url, create=False)
     storage = DashboardStorage(opened.url, engine_kwargs=opened.engine_kwargs)
     folder = artifact_folder(config)

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optimizer.config.study import StudyConfig
 from optimizer.scoring.health import Health
 from optimizer.trial import attrs
+from optimizer.trial.worth import worth
 
 NORMAL_95 = 1.96
 """Standard errors on either side of a mean that hold 95 % of a normal distribution."""
@@ -127,8 +128,9 @@ def trial_row(trial: FrozenTrial, folder: Path) -> TrialRow:
     facts = trial.user_attrs
     objective = None
     # A trial that was completed by hand, on the dashboard, has no checkpoint to show.
-    if facts.get(attrs.FEASIBLE) and trial.value is not None and attrs.CHECKPOINT in facts:
-        objective = Estimate(trial.value, float(facts.get(attrs.STANDARD_ERROR, 0.0)))
+    value = worth(trial)
+    if facts.get(attrs.FEASIBLE) and value is not None and attrs.CHECKPOINT in facts:
+        objective = Estimate(value, float(facts.get(attrs.STANDARD_ERROR, 0.0)))
     outcome = facts.get(attrs.OUTCOME) or trial.state.name.lower()
     return TrialRow(
         number=trial.number,
@@ -198,10 +200,14 @@ def _failures(trials: tuple[TrialRow, ...]) -> tuple[Failures, ...]:
     return tuple(sorted(rows, key=lambda row: row.count, reverse=True))
 
 
+def _worth(trial: FrozenTrial) -> float:
+    return worth(trial) or 0.0
+
+
 def _importances(study: optuna.Study, feasible: int) -> dict[str, float]:
     if feasible < FEWEST_FOR_IMPORTANCES:
         return {}
     try:
-        return dict(optuna.importance.get_param_importances(study))
+        return dict(optuna.importance.get_param_importances(study, target=_worth))
     except (RuntimeError, ValueError):  # all values alike, or no parameter shared by all trials
         return {}

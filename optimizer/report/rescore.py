@@ -10,6 +10,7 @@ from optimizer.study.open import load_existing
 from optimizer.study.rescore import renamed, rescore
 from optimizer.study.results import best_trial, feasible_trials
 from optimizer.trial import attrs
+from optimizer.trial.worth import worth
 
 
 def rescore_with_view(config: StudyConfig, preset: Preset, name: str | None) -> None:
@@ -28,13 +29,13 @@ def _print(
     """Trials in their new order."""
     presets = (config.scoring.preset, new.scoring.preset)
     table = Table("trial", *presets, "rank before", "rank now", "epoch", title=new.name)
-    old = {t.number: (rank, t.value) for rank, t in enumerate(feasible_trials(before), start=1)}
+    old = {t.number: (rank, worth(t)) for rank, t in enumerate(feasible_trials(before), start=1)}
     for rank, trial in enumerate(feasible_trials(after), start=1):
         old_rank, old_value = old[trial.user_attrs[attrs.RESCORED_FROM]]
         table.add_row(
             str(trial.number),
             f"{old_value:.3f}",
-            f"{trial.value:.3f}",
+            f"{worth(trial):.3f}",
             str(old_rank),
             str(rank),
             str(trial.user_attrs[attrs.EPOCH]),

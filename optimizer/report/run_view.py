@@ -24,6 +24,7 @@ from optimizer.study.results import best_trial, epochs_saved, feasible_trials, h
 from optimizer.study.supervisor import Job, Supervisor
 from optimizer.study.turns import sole_runner
 from optimizer.trial import attrs
+from optimizer.trial.worth import has_several, worth
 
 logger = logging.getLogger(__name__)
 
@@ -113,10 +114,22 @@ def _print_result(config: StudyConfig, study: optuna.Study) -> None:
         facts = trial.user_attrs
         error = facts[attrs.STANDARD_ERROR]
         values = (short(facts[attrs.EFFECTIVE].get(name)) for name in names)
-        score = f"{trial.value:.3f} ± {error:.3f}"
+        score = f"{worth(trial):.3f} ± {error:.3f}"
         table.add_row(str(trial.number), score, str(facts[attrs.EPOCH]), *values)
     console.print(table)
+    if has_several(study):
+        _print_front(study)
     print_best(config, best)
     if saved := spoken_saving(*epochs_saved(study.get_trials(deepcopy=False))):
         console.print(f"early stops {saved}", highlight=False)
     console.print(f"settings: {config.folder / 'best_params.json'}", soft_wrap=True)
+
+
+def _print_front(study: optuna.Study) -> None:
+    """What no other trial beats in all objectives at once."""
+    names = study.metric_names or []
+    table = Table("trial", *names, title="Pareto front", title_justify="left")
+    for trial in study.best_trials:
+        table.add_row(str(trial.number), *(f"{value:.3f}" for value in trial.values))
+    console.print(table)
+    console.print("with several objectives no trial is ended early", highlight=False)

@@ -17,6 +17,7 @@ from optimizer.study.lease import lease_of
 from optimizer.study.open import load_existing
 from optimizer.study.results import best_trial, counted_trials, epochs_saved, feasible_trials
 from optimizer.trial import attrs
+from optimizer.trial.worth import worth
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _lead(ranked: Sequence[FrozenTrial]) -> Estimate | None:
     if len(ranked) < 2:
         return None
     errors = [float(t.user_attrs.get(attrs.STANDARD_ERROR, 0.0)) for t in ranked[:2]]
-    first, second = (float(trial.value or 0.0) for trial in ranked[:2])
+    first, second = (float(worth(trial) or 0.0) for trial in ranked[:2])
     return Estimate(first - second, (errors[0] ** 2 + errors[1] ** 2) ** 0.5)
 
 

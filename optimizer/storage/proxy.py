@@ -1,5 +1,8 @@
 """Optuna's gRPC proxy: many workers share the few connections of one process to the database."""
 
+import warnings
+
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import (
     BaseStorage,
     GrpcStorageProxy,
@@ -22,7 +25,10 @@ def is_proxy(url: URL) -> bool:
 
 def open_proxy(url: URL) -> GrpcStorageProxy:
     """Connect to a proxy; raises StorageError when nobody answers."""
-    storage = GrpcStorageProxy(host=url.host or "localhost", port=url.port or PORT)
+    with warnings.catch_warnings():
+        # It has been there since Optuna 4.2.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        storage = GrpcStorageProxy(host=url.host or "localhost", port=url.port or PORT)
     try:
         storage.wait_server_ready(_PATIENCE_SECONDS)
     except ConnectionError:

@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from optimizer.trial import attrs
+from optimizer.trial.worth import worth
 
 ChosenBy = Literal["search", "finals", "pick"]
 
@@ -53,7 +54,7 @@ def search_choice(trial: FrozenTrial) -> Choice:
         trial=trial.number,
         epoch=int(facts[attrs.EPOCH]),
         checkpoint=facts[attrs.CHECKPOINT],
-        objective=float(trial.value or 0.0),
+        objective=float(worth(trial) or 0.0),
         objective_se=float(facts.get(attrs.STANDARD_ERROR, 0.0)),
     )
 

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 from optimizer.files import write_bytes
 from optimizer.study.results import BestTrial
 from optimizer.trial import attrs
+from optimizer.trial.worth import worth
 
 ALERT = "CONVERGENCE_ALERT.txt"
 MONITOR = "convergence_monitor.log"
@@ -39,7 +40,7 @@ def progress(trials: Sequence[FrozenTrial]) -> list[Progress]:
     level: float | None = None  # what an improvement is measured from
     since = 0
     for trial in sorted(trials, key=lambda t: (t.datetime_complete, t.number)):
-        value = trial.value if trial.user_attrs[attrs.FEASIBLE] else None
+        value = worth(trial) if trial.user_attrs[attrs.FEASIBLE] else None
         if value is not None and (best[0] is None or value > best[0]):
             best = (value, trial.number)
         noise = trial.user_attrs.get(attrs.STANDARD_ERROR, 0.0)

@@ -14,6 +14,7 @@ from optimizer.storage.database import open_storage, storage_url
 from optimizer.study.pruner import build_pruner
 from optimizer.study.samplers import check_sampler
 from optimizer.trial import attrs
+from optimizer.trial.worth import objective_names
 
 
 def space_of(config: StudyConfig) -> SearchSpace:
@@ -34,17 +35,18 @@ def open_study(config: StudyConfig) -> optuna.Study:
     """
     check_sampler(config, space_of(config))
     storage = open_storage(storage_url(config.folder, config.study.storage))
+    names = objective_names(config.scoring)
     study = optuna.create_study(
         study_name=config.name,
         storage=storage,
         pruner=build_pruner(config.study.stop),
-        direction="maximize",
+        directions=["maximize"] * len(names),
         load_if_exists=True,
     )
     settings = _settings(config)
     if not study.get_trials(deepcopy=False):
         # Also where an earlier run died between creating the study and signing it.
-        study.set_metric_names(["objective"])
+        study.set_metric_names(names)
         for key in settings.keys() - study.user_attrs.keys():
             study.set_user_attr(key, settings[key])
     _refuse_changes(study, settings, config)

@@ -19,7 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 def record_again(
-    study: optuna.Study, ended: FrozenTrial, value: float, facts: dict[str, Any], folder: Path
+    study: optuna.Study,
+    ended: FrozenTrial,
+    values: list[float],
+    facts: dict[str, Any],
+    folder: Path,
 ) -> int:
     """Record the result of a trial that was ended from outside as a new COMPLETE trial.
 
@@ -39,7 +43,7 @@ def record_again(
     study.add_trial(
         create_trial(
             state=TrialState.COMPLETE,
-            value=value,
+            values=values,
             params=ended.params,
             distributions=ended.distributions,
             user_attrs=kept | facts | {attrs.RESULT_OF: ended.number},

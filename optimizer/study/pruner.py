@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 from optimizer.config.study import StopConfig
 from optimizer.study.results import feasible_trials
 from optimizer.trial import attrs
+from optimizer.trial.worth import has_several
 
 FEWEST_TRIALS = 5
 """Feasible trials that must have come as far before another one is measured against them."""
@@ -27,7 +28,7 @@ class BestSoFarPruner(BasePruner):
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial's last reported checkpoint makes it hopeless."""
         epoch, planned = trial.last_step, trial.user_attrs.get(attrs.PLANNED_EPOCHS)
-        if len(study.directions) > 1 or attrs.SEED_ID in trial.user_attrs:
+        if has_several(study) or attrs.SEED_ID in trial.user_attrs:
             return False
         if epoch is None or planned is None or not planned * WARM_UP <= epoch < planned:
             return False

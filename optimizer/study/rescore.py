@@ -21,6 +21,7 @@ from optimizer.study.open import load_existing, open_study
 from optimizer.study.results import best_trial
 from optimizer.trial import attrs
 from optimizer.trial.record import TrialFolder
+from optimizer.trial.worth import objective_names, told_values
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -91,6 +92,7 @@ def _rescored(
         attrs.RESCORED_FROM: trial.number,
         attrs.CHECKPOINT: Path(os.path.relpath(file, new.folder)).as_posix(),
         attrs.EPOCH: best["epoch"],
+        attrs.OBJECTIVE: best["objective"],
         attrs.STANDARD_ERROR: best["objective_se"],
         "sha256": best["sha256"],
         **{name: part["value"] for name, part in best["parts"].items()},
@@ -98,7 +100,7 @@ def _rescored(
     return create_trial(
         params=trial.params,
         distributions=trial.distributions,
-        value=best["objective"],
+        values=told_values(objective_names(new.scoring), facts),
         user_attrs=trial.user_attrs | facts,
         intermediate_values={one["epoch"]: one["objective"] for one in told},
     )

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optimizer.study.choice import ChosenBy, choose, finals_agree
 from optimizer.study.lease import lease_of
 from optimizer.trial import attrs
+from optimizer.trial.worth import worth
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def has_finished_trials(study: optuna.Study, pid: int) -> bool:
 def feasible_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Counted trials with usable pictures, best first."""
     trials = [t for t in counted_trials(study) if t.user_attrs[attrs.FEASIBLE]]
-    return sorted(trials, key=lambda t: t.value or 0.0, reverse=True)
+    return sorted(trials, key=lambda t: worth(t) or 0.0, reverse=True)
 
 
 def epochs_saved(trials: Sequence[FrozenTrial]) -> tuple[int, int]:

@@ -127,7 +127,7 @@ def check_sampler(config: StudyConfig, space: SearchSpace) -> None:
     Raises:
         ConfigError: it cannot search this space, or not here.
     """
-    if problem := _problem(config.study, space):
+    if problem := _problem(config.study, space, len(config.scoring.objectives)):
         raise ConfigError(f"{config.path}: study.sampler = {config.study.sampler!r} {problem}")
     conditional = [name for name, p in space.config.parameters.items() if p.when]
     if _kind(config.study, space) in _BLIND_TO_CONDITIONS and conditional:
@@ -139,8 +139,10 @@ def check_sampler(config: StudyConfig, space: SearchSpace) -> None:
         )
 
 
-def _problem(search: SearchConfig, space: SearchSpace) -> str | None:
+def _problem(search: SearchConfig, space: SearchSpace, objectives: int) -> str | None:
     kind = _kind(search, space)
+    if kind == "cmaes" and objectives > 1:
+        return 'knows one objective and scoring.objectives has several; take "nsga2" or "tpe"'
     if kind == "gp" and space.config.constraints:
         return (
             "does not learn which settings [[constraints]] refuse and would draw them again and "

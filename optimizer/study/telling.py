@@ -13,12 +13,11 @@ from optimizer.study.outside import record_again
 from optimizer.study.recovery import fail_and_retry, orphans
 from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome
+from optimizer.trial.worth import told_values
 
 logger = logging.getLogger(__name__)
 
 RESULT = "result.json"
-WORST_VALUE = 0.0
-"""The objective lies in [0, 1]; what cannot be scored is the worst there is."""
 
 
 def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome, folder: Path) -> int:
@@ -40,15 +39,16 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome, folder: Path
             study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
         return trial.number
     feasible = outcome.state == "complete"
-    value = float(outcome.value or WORST_VALUE) if feasible else WORST_VALUE
-    facts |= {attrs.FEASIBLE: feasible}
+    names, worth = study.metric_names, {attrs.OBJECTIVE: outcome.value} if feasible else {}
+    values = told_values(names, facts | worth if feasible else {})
+    facts |= {attrs.FEASIBLE: feasible} | (worth if len(values) > 1 else {})
     if _note(study, trial, facts):
-        study.tell(trial.number, value, skip_if_finished=True)
+        study.tell(trial.number, values, skip_if_finished=True)
     # As told here, now or before the connection was lost, or by somebody who was quicker.
     ended = study._storage.get_trial(trial._trial_id)
-    if ended.value == value and attrs.FEASIBLE in ended.user_attrs:
+    if ended.values == values and attrs.FEASIBLE in ended.user_attrs:
         return trial.number
-    return record_again(study, ended, value, facts, folder)
+    return record_again(study, ended, values, facts, folder)
 
 
 def _note(study: optuna.Study, trial: FrozenTrial, facts: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import optuna
 from optimizer.errors import StudyError
 from optimizer.storage.outage import OUTAGES
 from optimizer.trial import attrs
+from optimizer.trial.worth import has_several
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,8 @@ def report_value(trial: optuna.Trial, value: float, epoch: int) -> None:
     Raises:
         StudyError: the study was deleted: there is nothing left to train for.
     """
+    if has_several(trial.study):
+        return
     try:
         trial.report(value, epoch)
     except optuna.exceptions.UpdateFinishedTrialError:
@@ -37,6 +40,8 @@ def is_hopeless(trial: optuna.Trial, standard_error: float) -> bool:
     Raises:
         StudyError: the study was deleted.
     """
+    if has_several(trial.study):
+        return False
     try:
         trial.set_user_attr(attrs.STANDARD_ERROR, standard_error)
         return trial.should_prune()

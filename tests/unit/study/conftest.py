@@ -68,6 +68,8 @@ def run_values(audience: Quiet) -> Callable[..., StudyResult]:
                 "epoch": 1,
                 "objective_se": standard_error,
                 "max_train_steps": 40,
+                "clip_i": value,
+                "clip_t": 1 - value,
             }
             return Outcome("complete", "complete", value=value, attributes=facts)
 
