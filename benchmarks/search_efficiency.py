@@ -65,10 +65,8 @@ def diverse(ranked: Sequence[Params], count: int) -> list[Params]:
 
 def _differ(one: Params, other: Params) -> bool:
     chosen = ("network_dim", "optimizer_type", "lr_scheduler")
-    return (
-        abs(np.log2(one["learning_rate"] / other["learning_rate"])) > 1
-        or sum(one[name] != other[name] for name in chosen) > 1
-    )
+    factor = float(one["learning_rate"] / other["learning_rate"])
+    return not 0.5 <= factor <= 2 or sum(one[name] != other[name] for name in chosen) > 1
 
 
 @dataclass(frozen=True)
