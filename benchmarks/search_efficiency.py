@@ -13,115 +13,25 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
-from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import BaseSampler, TPESampler
-from synthetic_lora import BEST, EPOCHS, MEMORY_GB, NOISE, Task, draw_pair, space_of_family
+from optuna.pruners import NopPruner
+from synthetic_lora import EPOCHS, Task, draw_pair, space_of_family
+from synthetic_search import MakeSampler, Params, Search, Trace, optunas, ours
 
 from optimizer.config.space import SpaceConfig
-from optimizer.config.study import SamplerName, SearchConfig
-from optimizer.config.training import Hyperparameters
 from optimizer.space.search_space import SearchSpace
 from optimizer.study.convergence import progress
 from optimizer.study.pruner import BestSoFarPruner
 from optimizer.study.results import counted_trials, epochs_saved, feasible_trials
-from optimizer.study.samplers import build_sampler
-from optimizer.study.seeds import count_seeds, enqueue_seeds
-from optimizer.study.telling import tell
 from optimizer.study.transfer import ENCODER_SHARE, SDXL_DIMS, transfer
 from optimizer.trial import attrs
-from optimizer.trial.outcome import Outcome
 
 SHIFTS = (0.0, 0.3, 0.7)
 SHOWN = (5, 10, 20)
 SOURCE_TRIALS = 50
 PATIENCES = (5, 10, 15, 20)
-
-Params = Mapping[str, Any]
-MakeSampler = Callable[[optuna.Study, int], BaseSampler]
-
-
-@dataclass(frozen=True)
-class Trace:
-    """A search: after each trial the true regret of the best-looking one and the epochs so far."""
-
-    study: optuna.Study
-    regret: list[float]
-    epochs: list[int]
-
-
-class Search:
-    """One search of one task: what the program's runner and objective do, without training.
-
-    seed: names the noise too, so that policies are compared on the same luck where they agree.
-    """
-
-    def __init__(
-        self, task: Task, space: SearchSpace, make: MakeSampler, pruner: BasePruner, seed: int
-    ) -> None:
-        self.task, self.space, self.make = task, space, make
-        self.study = optuna.create_study(direction="maximize", pruner=pruner)
-        self.rng = np.random.default_rng(seed)
-        self.truth: dict[int, float] = {}
-
-    def run(self, seeds: Sequence[Params], done: Callable[[Trace], bool]) -> Trace:
-        """Search until `done`; a trial that does not fit the memory costs one and no epochs."""
-        enqueue_seeds(self.study, seeds, self.space)
-        trace = Trace(self.study, [], [])
-        while not done(trace):
-            self.study.sampler = self.make(self.study, len(self.study.get_trials(deepcopy=False)))
-            trial = self.study.ask()
-            outcome = self._tried(trial)
-            frozen = self.study._storage.get_trial(trial._trial_id)
-            tell(self.study, frozen, outcome, Path())
-            ranked = feasible_trials(self.study)
-            trace.regret.append(BEST - (self.truth[ranked[0].number] if ranked else 0.0))
-            trace.epochs.append(epochs_saved(counted_trials(self.study))[0])
-        return trace
-
-    def _tried(self, trial: optuna.Trial) -> Outcome:
-        settings = self.space.suggest(trial)
-        noise = self.rng.standard_normal(1 + len(EPOCHS)) * NOISE
-        if self.task.memory(settings) > MEMORY_GB:
-            return Outcome("infeasible", "out_of_memory")
-        trial.set_user_attr(attrs.PLANNED_EPOCHS, EPOCHS[-1])
-        trial.set_user_attr(attrs.STANDARD_ERROR, NOISE)
-        curve, seen, early = self.task.curve(settings), {}, False
-        for epoch, own in zip(EPOCHS, noise[1:], strict=True):
-            seen[epoch] = curve[epoch] + noise[0] * (2 / 3) ** 0.5 + own * (1 / 3) ** 0.5
-            trial.report(seen[epoch], epoch)
-            if early := trial.should_prune():
-                break
-        best = max(seen, key=lambda e: seen[e])
-        self.truth[trial.number] = curve[best]
-        return Outcome(
-            "complete", "complete", value=seen[best], attributes=self._facts(settings, epoch, early)
-        )
-
-    def _facts(self, settings: Hyperparameters, epoch: int, early: bool) -> dict[str, Any]:
-        return {
-            attrs.EFFECTIVE: settings.model_dump(include=set(self.space.config.parameters)),
-            attrs.TRAINED_EPOCHS: epoch,
-            **({attrs.EARLY_STOPPED: epoch} if early else {}),
-        }
-
-
-def ours(sampler: SamplerName, space: SearchSpace, seed: int) -> MakeSampler:
-    """The program's sampler, built anew for each trial."""
-    search = SearchConfig(name="x", n_trials=1, search_space=Path("x"), sampler=sampler, seed=seed)
-    return lambda study, begun: build_sampler(
-        search, space, seeds=count_seeds(study), trials_so_far=begun
-    )
-
-
-def optunas(seed: int) -> MakeSampler:
-    """Optuna's default with nothing set but its seed."""
-    sampler = TPESampler(seed=seed)
-    return lambda study, begun: sampler
 
 
 def narrow_space(best: Params) -> SearchSpace:
@@ -155,10 +65,8 @@ def diverse(ranked: Sequence[Params], count: int) -> list[Params]:
 
 def _differ(one: Params, other: Params) -> bool:
     chosen = ("network_dim", "optimizer_type", "lr_scheduler")
-    return (
-        abs(np.log2(one["learning_rate"] / other["learning_rate"])) > 1
-        or sum(one[name] != other[name] for name in chosen) > 1
-    )
+    factor = float(one["learning_rate"] / other["learning_rate"])
+    return not 0.5 <= factor <= 2 or sum(one[name] != other[name] for name in chosen) > 1
 
 
 @dataclass(frozen=True)
@@ -305,7 +213,11 @@ def _at_epochs(trace: Trace, epochs: int) -> float:
 def report_source(sources: Sequence[Trace]) -> None:
     """Patience and early stop in the long search on the source."""
     share = [1 - t.epochs[-1] / epochs_saved(counted_trials(t.study))[1] for t in sources]
-    print(f"\nSource, {SOURCE_TRIALS} trials of TPE: early stop saves {np.mean(share):.0%}.\n")
+    missed = [one for trace in sources for one in trace.missed]
+    print(
+        f"\nSource, {SOURCE_TRIALS} trials of TPE: early stop saves {np.mean(share):.0%} of the "
+        f"epochs; of {len(missed)} trials stopped, {sum(missed)} would have become the best.\n"
+    )
     print("| patience | stops after trials | regret | fires in |\n|---|---|---|---|")
     for patience in PATIENCES:
         ends = [_stopped(trace, patience) for trace in sources]
@@ -325,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--first", type=int, default=0, help="number of the first pair")
-    parser.add_argument("--shifts", type=float, nargs="+", default=SHIFTS)
+    parser.add_argument("--shifts", type=float, nargs="*", default=SHIFTS)
     parser.add_argument("--ablations", action="store_true", help="without parts of the default")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -339,7 +251,8 @@ def main() -> None:
         for shift in options.shifts
     }
     print(f"{options.pairs} pairs, {time.process_time() - started:.0f} s of one core\n")
-    report(traces)
+    if traces:
+        report(traces)
     report_source(list(sources.values()))
 
 
