@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 import optuna
@@ -155,6 +154,4 @@ def _problem(search: SearchConfig, space: SearchSpace, objectives: int) -> str |
         return f'knows numbers only and {", ".join(chosen)} is categorical; take "gp" or "tpe"'
     if sum(p.low < p.high for _, p in parameters if not isinstance(p, CategoricalParameter)) < 2:
         return 'needs two parameters or more; take "gp" or "tpe"'
-    if find_spec("cmaes") is None:
-        return "needs a package that is not installed: pip install cmaes"
     return None

@@ -132,11 +132,11 @@ def _now() -> datetime:
 
 
 def _usual_time(study: optuna.Study) -> timedelta:
-    """What a trial takes: the median of the finished ones, nothing before there is one."""
+    """What a trial takes: the median of those trained to their end, nothing before there is one."""
     seconds = [
         trial.user_attrs[attrs.SECONDS]
         for trial in feasible_trials(study)
-        if attrs.SECONDS in trial.user_attrs
+        if attrs.SECONDS in trial.user_attrs and attrs.EARLY_STOPPED not in trial.user_attrs
     ]
     return timedelta(seconds=median(seconds) if seconds else 0)
 

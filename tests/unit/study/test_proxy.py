@@ -1,5 +1,6 @@
 """Workers behind Optuna's gRPC proxy, which `optimizer proxy` serves."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -54,7 +55,9 @@ class Proxy:
 @pytest.fixture
 def proxy(make_study: Make, postgres_database: str, port: int) -> Iterator[Proxy]:
     """A proxy before PostgreSQL."""
-    serving = Proxy(make_study(storage=postgres_database).path, port)
+    path = make_study(storage=postgres_database).path
+    served = shutil.copy(path, path.with_name("served.toml"))
+    serving = Proxy(served, port)
     yield serving
     serving.kill()
 

@@ -3,7 +3,6 @@
 import logging
 import math
 import statistics
-import sys
 from collections.abc import Callable
 
 import optuna
@@ -179,18 +178,7 @@ def test_a_sampler_that_cannot_search_the_space_is_refused(
         open_study(config)
 
 
-def test_cma_es_without_its_package_says_what_to_install(
-    make_study: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = make_study(sampler="cmaes", space=two_numbers())
-    monkeypatch.setitem(sys.modules, "cmaes", None)
-    monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(ConfigError, match=r"'cmaes' needs a package .* pip install cmaes"):
-        check_sampler(config, space_of(config))
-
-
 def test_cma_es_built_anew_for_each_trial_finds_its_covariance(make_study: Make) -> None:
-    pytest.importorskip("cmaes")
     config = make_study(sampler="cmaes", space=two_numbers())
     rates = points(config, 60, anew=True)
     assert statistics.pstdev(rates[-15:]) < statistics.pstdev(rates[:15])
