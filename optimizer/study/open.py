@@ -2,10 +2,12 @@
 
 import json
 from difflib import unified_diff
+from pathlib import Path
 from typing import Any
 
 import optuna
 
+from optimizer.config.scoring import ScoringConfig
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError
 from optimizer.space.check import check_space
@@ -73,8 +75,14 @@ def _settings(config: StudyConfig) -> dict[str, Any]:
         attrs.FOLDER: str(config.folder.resolve()),
         attrs.SPACE: space.description(),
         attrs.SPACE_DIGEST: space.digest(),
-        attrs.SCORING: config.scoring.model_dump(mode="json", exclude={"finals"}),
+        attrs.SCORING: _scoring(config.scoring),
     }
+
+
+def _scoring(scoring: ScoringConfig) -> dict[str, Any]:
+    """Paths absolute: a study file may be named from anywhere."""
+    paths = {name: str(value.resolve()) for name, value in scoring if isinstance(value, Path)}
+    return scoring.model_dump(mode="json", exclude={"finals"}) | paths
 
 
 def _refuse_changes(study: optuna.Study, settings: dict[str, Any], config: StudyConfig) -> None:
