@@ -66,11 +66,11 @@ def test_others_wait_for_a_healthy_database(compose: dict[str, Any]) -> None:
         assert waits == {"condition": "service_healthy"}
 
 
-def test_worker_can_be_scaled(compose: dict[str, Any]) -> None:
+def test_the_worker_takes_every_card(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
     assert not {"ports", "container_name"} & set(worker)
     device = worker["deploy"]["resources"]["reservations"]["devices"][0]
-    assert (device["driver"], device["count"]) == ("nvidia", 1)
+    assert (device["driver"], device["count"]) == ("nvidia", "all")
 
 
 def test_password_only_comes_from_the_environment() -> None:
