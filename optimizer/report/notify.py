@@ -9,7 +9,7 @@ from optimizer.config.study import StudyConfig
 from optimizer.errors import ConfigError, OptimizerError
 from optimizer.report.audiences import Spectator
 from optimizer.report.tables import short
-from optimizer.study.runner import StudyResult
+from optimizer.study.loop import StudyResult
 from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome
 

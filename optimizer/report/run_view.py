@@ -21,6 +21,7 @@ from optimizer.report.tables import console, print_best, print_transfer, short
 from optimizer.study.best_params import read_transfer
 from optimizer.study.open import load_existing, space_of
 from optimizer.study.results import best_trial, epochs_saved, feasible_trials, has_finished_trials
+from optimizer.study.stopping import forget_stop
 from optimizer.study.supervisor import Job, Supervisor
 from optimizer.study.turns import sole_runner
 from optimizer.trial import attrs
@@ -53,6 +54,7 @@ def run_supervised(config: StudyConfig, wanted: Wanted) -> int:
     if wanted.init_params is not None:
         print_transfer(read_transfer(wanted.init_params, config.model.family))
     with sole_runner(config):
+        forget_stop(config)
         code = _supervise(config, _options(config, wanted), places)
     if code == BAD_INPUT:
         return code

@@ -15,8 +15,9 @@ from optimizer.report.notify import Notifier
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console
 from optimizer.study.best_params import read_transfer
+from optimizer.study.loop import Objective, StudyResult
 from optimizer.study.open import space_of
-from optimizer.study.runner import Objective, StudyResult, run_study
+from optimizer.study.runner import run_study
 from optimizer.trial.workbench import check_inputs, open_workbench
 
 

@@ -69,7 +69,7 @@ class Stopping:
     def _asked(self) -> Stop | None:
         if not stop_file(self.folder).exists():
             return None
-        return Stop("asked", "`optimizer stop` was typed; run again to go on")
+        return Stop("asked", "`optimizer stop` was typed; `optimizer run` goes on")
 
     def _late(self, study: optuna.Study) -> Stop | None:
         if self.deadline is None:
@@ -125,6 +125,11 @@ def held_by_others(study: optuna.Study) -> list[Lease]:
 def stop_file(folder: Path) -> Path:
     """While this file is there, a running study ends after its current trial."""
     return folder / "STOP"
+
+
+def forget_stop(config: StudyConfig) -> None:
+    """Go on after `ask_to_stop`; not for a worker, which may be the successor of one that died."""
+    stop_file(config.folder).unlink(missing_ok=True)
 
 
 def _now() -> datetime:

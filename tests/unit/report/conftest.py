@@ -13,9 +13,10 @@ from optimizer.errors import StudyStoppedError
 from optimizer.report.audiences import Audiences
 from optimizer.scoring.health import Health
 from optimizer.scoring.objective import Part, Scores
+from optimizer.study.loop import StudyResult
 from optimizer.study.open import open_study, space_of
 from optimizer.study.results import counted_trials
-from optimizer.study.runner import StudyResult, run_study
+from optimizer.study.runner import run_study
 from optimizer.trial.outcome import Outcome
 from optimizer.trial.record import TrialFolder
 

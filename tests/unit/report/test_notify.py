@@ -12,7 +12,7 @@ from optimizer.config.study import StudyConfig
 from optimizer.errors import ConfigError, StudyStoppedError
 from optimizer.report.audiences import Audiences
 from optimizer.report.notify import Notifier
-from optimizer.study.runner import StudyResult
+from optimizer.study.loop import StudyResult
 
 Make = Callable[..., StudyConfig]
 RunTold = Callable[..., Any]

@@ -8,8 +8,9 @@ import pytest
 
 from optimizer.config.study import StudyConfig
 from optimizer.space.fit import Fitted
+from optimizer.study.loop import StudyResult
 from optimizer.study.open import space_of
-from optimizer.study.runner import StudyResult, run_study
+from optimizer.study.runner import run_study
 from optimizer.trial.outcome import Outcome
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from optimizer.config.study import StudyConfig
 from optimizer.errors import ConfigError, StudyError
+from optimizer.study.loop import StudyResult
 from optimizer.study.results import best_trial
-from optimizer.study.runner import StudyResult
 from optimizer.trial.intermediate import is_hopeless, report_value
 from optimizer.trial.worth import worth
 

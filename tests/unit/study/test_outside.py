@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 
 from optimizer.config.study import StudyConfig
 from optimizer.errors import DatasetError, StudyError
+from optimizer.study.loop import StudyResult
 from optimizer.study.open import open_study
 from optimizer.study.results import counted_trials
-from optimizer.study.runner import StudyResult
 from optimizer.trial.intermediate import report_value
 
 Make = Callable[..., StudyConfig]

@@ -18,9 +18,9 @@ from optimizer.report.dashboard import dashboard_server
 from optimizer.report.proxy import serve
 from optimizer.storage.database import open_storage, storage_url
 from optimizer.storage.proxy import is_proxy
+from optimizer.study.loop import StudyResult
 from optimizer.study.open import load_existing
 from optimizer.study.results import counted_trials
-from optimizer.study.runner import StudyResult
 
 Make = Callable[..., StudyConfig]
 Run = Callable[..., StudyResult]

@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from optimizer.config.study import StudyConfig
+from optimizer.study.loop import StudyResult
 from optimizer.study.results import best_trial, counted_trials, epochs_saved, feasible_trials
-from optimizer.study.runner import StudyResult
 
 
 @pytest.fixture

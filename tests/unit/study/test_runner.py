@@ -15,8 +15,9 @@ from optuna.trial import TrialState
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError, StudyStoppedError
 from optimizer.space.fit import Fitted
+from optimizer.study.loop import StudyResult
 from optimizer.study.open import open_study, space_of
-from optimizer.study.runner import StudyResult, run_study
+from optimizer.study.runner import run_study
 from optimizer.study.turns import turn
 from optimizer.trial.outcome import Outcome, State
 

@@ -12,9 +12,10 @@ from optuna.trial import create_trial
 from optimizer.config.study import StopConfig, StudyConfig
 from optimizer.errors import StudyError, StudyStoppedError
 from optimizer.report.status import study_status
+from optimizer.study.loop import Objective, StudyResult
 from optimizer.study.open import open_study
-from optimizer.study.runner import Objective, StudyResult, run_study
-from optimizer.study.stopping import Stop, Stopping, ask_to_stop, stop_file
+from optimizer.study.runner import run_study
+from optimizer.study.stopping import Stop, Stopping, ask_to_stop, forget_stop, stop_file
 
 Make = Callable[..., StudyConfig]
 Run = Callable[..., StudyResult]
@@ -143,6 +144,9 @@ def test_a_study_asked_to_stop_ends_after_its_trial_and_runs_again_when_told(
     assert said == ["study small stops after trial 0"]
     assert (first.new_trials, first.interrupted) == (1, False)
     assert "`optimizer stop`" in first.stop_reason
+    # A worker in the place of one that died has not been told to go on.
+    assert run_values(config).new_trials == 0
+    forget_stop(config)
     second = run_values(config)
     assert second.new_trials == 2
     assert "3 trials are done" in second.stop_reason

@@ -15,9 +15,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from optimizer.config.study import StudyConfig
+from optimizer.study.loop import StudyResult
 from optimizer.study.open import open_study
 from optimizer.study.results import best_trial, counted_trials
-from optimizer.study.runner import StudyResult
 from optimizer.study.telling import tell
 from optimizer.trial.intermediate import report_value
 from optimizer.trial.outcome import Outcome
