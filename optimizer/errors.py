@@ -14,6 +14,7 @@ OptimizerError
 ├── StudyStoppedError         a study gave up: failures in a row; exit code 1
 └── TrialError                one trial failed; the study goes on
     ├── NonFiniteLossError    the loss became NaN or infinite
+    ├── SpilledError          the driver swaps to host memory and no way is left to need less
     ├── DivergedError         the loss rose to that of predicting nothing, and stayed there
     ├── BadPicturesError      the LoRA draws black, flat or non-finite pictures
     └── InfeasibleError       a rule of the search space forbids the parameters
@@ -87,6 +88,12 @@ class NonFiniteLossError(TrialError):
     """The loss became NaN or infinite."""
 
     outcome = "non_finite_loss"
+
+
+class SpilledError(TrialError):
+    """The driver keeps what does not fit on the card in host memory, which crawls."""
+
+    outcome = "spilled"
 
 
 class DivergedError(TrialError):

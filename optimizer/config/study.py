@@ -44,6 +44,9 @@ class SearchConfig(Frozen):
     """Database URL; an SQLite file in the study's folder when not given."""
     sampler: SamplerName = "auto"
     seed: int = 42
+    memory_limit: Annotated[float, Field(ge=1)] | None = None
+    """GiB of the card that a worker may take before it is out of memory. Under WSL2, whose driver
+    would spill into host memory instead, what is free when it starts if not given."""
     hold_out: Annotated[int, Field(ge=0)] = 4
     """Pictures never trained on, as references for scores; unused with scoring.reference_dir."""
     keep_checkpoints: Literal["all", "best", "last"] = "best"

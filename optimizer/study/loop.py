@@ -115,8 +115,8 @@ class Loop:
             outcome = self._one(objective, *found)
             if outcome.state == "interrupted":
                 return _Ended(f"{outcome.reason}; run again to go on", interrupted=True)
-            if outcome.worker_is_broken:
-                return _Ended(f"{outcome.reason}; a fresh process goes on", worn_out=True)
+            if why := outcome.replace_worker:
+                return _Ended(f"{why}; a fresh process goes on", worn_out=True)
         if stop.kind == "patience":
             write_alert(self.config.folder, self._best(), stop.sentence)
         return _Ended(stop.sentence)
@@ -125,7 +125,7 @@ class Loop:
         """Ask for a trial, unless another worker's last one has ended the study."""
         with turn(self.config):
             recover_results(self.study, self.config.folder)
-            recover_orphans(self.study)
+            recover_orphans(self.study, self.config.folder)
             if stop := self.stopping.check(self.study):
                 return stop
             refuse_full_disk(self.config.folder)
@@ -163,7 +163,7 @@ class Loop:
             # may be the database's too; then the next start finds the trial.
             with suppress(*OUTAGES):
                 frozen = self.study._storage.get_trial(trial._trial_id)
-                fail_and_retry(self.study, frozen, "input", str(error), counted=False)
+                fail_and_retry(self.study, frozen, "input", str(error), cost=0)
             raise
         seconds = {attrs.SECONDS: round(time.monotonic() - started, 2)}
         return replace(outcome, attributes=outcome.attributes | seconds)

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -9,20 +10,30 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.study.lease import lease_of
 from optimizer.trial import attrs
+from optimizer.trial.hang import hang_of
 
 logger = logging.getLogger(__name__)
 
 MOST_RETRIES = 2
+HANG_COST = 2
+"""Each hang costs minutes in which nothing happens: a trial may hang once."""
 _FIXED_PARAMS = "fixed_params"
 """Where Optuna keeps what `enqueue_trial` was given."""
 
 
-def recover_orphans(study: optuna.Study) -> list[int]:
-    """Fail and re-enqueue the running trials of dead workers; returns their numbers."""
+def recover_orphans(study: optuna.Study, folder: Path) -> list[int]:
+    """Fail and re-enqueue the running trials of dead workers; returns their numbers.
+
+    Args:
+        folder: the study's.
+    """
     found = orphans(study)
     for trial in found:
         _keep_time_spent(study, trial)
-        fail_and_retry(study, trial, "killed", "the worker died without a word", counted=True)
+        if hang := hang_of(folder / f"trial_{trial.number:04d}"):
+            fail_and_retry(study, trial, "hung", hang, cost=HANG_COST)
+        else:
+            fail_and_retry(study, trial, "killed", "the worker died without a word")
     return [trial.number for trial in found]
 
 
@@ -47,13 +58,13 @@ def _keep_time_spent(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def fail_and_retry(
-    study: optuna.Study, trial: FrozenTrial, outcome: str, reason: str, *, counted: bool
+    study: optuna.Study, trial: FrozenTrial, outcome: str, reason: str, *, cost: int = 1
 ) -> bool:
     """Tell Optuna that a trial failed and enqueue its copy.
 
     Args:
-        counted: whether this failure uses up one of the trial's retries; being stopped by a
-            person does not.
+        cost: how many of the trial's retries this failure uses up; being stopped by a person
+            none.
 
     Returns whether it will run again.
     """
@@ -66,7 +77,7 @@ def fail_and_retry(
         logger.warning("trial %d was ended from outside; it does not run again", trial.number)
         return False
     history: dict[str, Any] = trial.user_attrs.get(attrs.RETRY_OF, {"trial": None, "retries": 0})
-    retries = int(history["retries"]) + int(counted)
+    retries = int(history["retries"]) + cost
     again = retries <= MOST_RETRIES
     if again and not _has_copy(study, trial):
         # Before the state changes: a process that dies between the two finds this trial running

@@ -61,5 +61,5 @@ def _begin(
         study = open_study(config)
         write_resolved(config)
         recover_results(study, config.folder)
-        recover_orphans(study)
+        recover_orphans(study, config.folder)
         return study, enqueue_seeds(study, seeds, space_of(config))

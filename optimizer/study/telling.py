@@ -29,9 +29,9 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome, folder: Path
         folder: the study's.
     """
     if outcome.state in ("failed", "interrupted"):
-        counted = outcome.state == "failed"
         _note(study, trial, outcome.attributes)
-        fail_and_retry(study, trial, outcome.kind, outcome.reason, counted=counted)
+        cost = int(outcome.state == "failed")
+        fail_and_retry(study, trial, outcome.kind, outcome.reason, cost=cost)
         return trial.number
     facts = {attrs.OUTCOME: outcome.kind, attrs.REASON: outcome.reason} | outcome.attributes
     if outcome.state == "refused":

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from optimizer.config.training import Hyperparameters
+from optimizer.errors import SpilledError
 from optimizer.training.adapters import Adapters
+from optimizer.training.spill import SpillGuard
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ class MemoryLadder:
         self.adapters = adapters
         self.may_checkpoint = settings.gradient_checkpointing == "auto"
         self.checkpoints = settings.gradient_checkpointing is True
+        self.guard = SpillGuard()
         self.parts = 1
         """In how many parts a batch goes through the networks."""
 
@@ -50,21 +53,38 @@ class MemoryLadder:
             try:
                 return step(self.parts)
             except torch.OutOfMemoryError:
-                if not self._go_down(batch):
+                if not self._go_down(batch, "out of memory"):
                     raise
             # Out here the error, which held the failed step's tensors, is gone.
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _go_down(self, batch: int) -> bool:
+    def paced(self, seconds: float, batch: int) -> None:
+        """Take note of how long an update took; needs less from the next one on if that is a spill.
+
+        Raises:
+            SpilledError: there is no way left to need less.
+        """
+        if not self.guard.spills(seconds):
+            return
+        cause = (
+            f"updates take {seconds:.3g} s instead of {self.guard.baseline:.3g} s with the card "
+            "full: the driver spills into host memory, or somebody else fills the card"
+        )
+        if not self._go_down(batch, cause):
+            raise SpilledError(
+                f"{cause}; lower train_batch_size or network_dim, or set study.memory_limit"
+            )
+
+    def _go_down(self, batch: int, cause: str) -> bool:
         if self.may_checkpoint and not self.checkpoints:
             self.checkpoints = True
             self.adapters.checkpoint_gradients(True)
-            logger.warning("out of memory; going on with gradient checkpointing")
+            logger.warning("%s; going on with gradient checkpointing", cause)
             return True
         if self.parts >= batch:
             return False
         self.parts = min(2 * self.parts, batch)
-        logger.warning("out of memory; going on with batches in %d parts", self.parts)
+        logger.warning("%s; going on with batches in %d parts", cause, self.parts)
         return True

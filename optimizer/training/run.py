@@ -122,6 +122,7 @@ class Run:
         rates = learning_rates(self.torch_optimizer)
         norm = self._step()
         seconds = time.monotonic() - started
+        self.memory.paced(seconds, largest)
         return Step(
             epoch, self.global_step, self.max_train_steps, loss, rates, norm, seconds, _memory()
         )

@@ -1,8 +1,9 @@
 """One trial: hyperparameters suggested, a LoRA trained, its checkpoints drawn and scored."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import optuna
@@ -10,6 +11,7 @@ import optuna
 from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import BadPicturesError
+from optimizer.models.device import GIB, memory_held
 from optimizer.space.search_space import SearchSpace
 from optimizer.storage.outage import outlast
 from optimizer.training.noise import training_scheduler
@@ -17,6 +19,7 @@ from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.state import TrainingState
 from optimizer.trial import attrs
 from optimizer.trial.divergence import DivergenceGuard, loss_of_nothing
+from optimizer.trial.hang import HangWatch
 from optimizer.trial.intermediate import is_hopeless, report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.provenance import provenance
@@ -27,6 +30,9 @@ from optimizer.trial.tensorboard import TensorBoard
 from optimizer.trial.workbench import Workbench
 
 logger = logging.getLogger(__name__)
+
+CREEP_SHARE, CREEP_BYTES = 1.05, 200 * 2**20
+"""What may stay on the card after a trial, of what lay there before the first and beside it."""
 
 
 class TrialAudience(Protocol):
@@ -46,15 +52,34 @@ class Objective:
         self, config: StudyConfig, bench: Workbench, space: SearchSpace, audience: TrialAudience
     ) -> None:
         self.config, self.bench, self.space, self.audience = config, bench, space, audience
+        self.memory_at_first = memory_held(bench.model.device)
 
     def __call__(self, trial: optuna.Trial) -> Outcome:
         """Run a trial to its end; only InputError is raised."""
         folder = TrialFolder(self.config.folder, trial.number)
-        outcome = outcome_of(lambda: self._run(trial, folder), folder.path)
+        with self._watched(folder):
+            outcome = outcome_of(lambda: self._run(trial, folder), folder.path)
         result = {"outcome": outcome.kind, "reason": outcome.reason, "value": outcome.value}
         origin = provenance(self.bench) | {"space_digest": self.space.digest()}
         folder.write("result.json", result | origin | outcome.attributes)
-        return outcome
+        return outcome if outcome.replace_worker else replace(outcome, replace_worker=self._crept())
+
+    def _crept(self) -> str:
+        """What a trial left on the card is lost to the next ones."""
+        held, first = memory_held(self.bench.model.device), self.memory_at_first
+        if held <= CREEP_SHARE * first + CREEP_BYTES:
+            return ""
+        return f"memory in use has crept from {first / GIB:.2f} to {held / GIB:.2f} GiB"
+
+    @contextmanager
+    def _watched(self, folder: TrialFolder) -> Iterator[None]:
+        """Every pass through the UNet, to train or to draw, is a sign of progress."""
+        with HangWatch(folder.path) as watch:
+            hook = self.bench.model.pipeline.unet.register_forward_hook(lambda *_: watch.beat())
+            try:
+                yield
+            finally:
+                hook.remove()
 
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
         settings = outlast(lambda: self._suggested(trial))

@@ -11,6 +11,7 @@ from optimizer.files import disk_full_is_said
 
 logger = logging.getLogger(__name__)
 
+_STICKY = ("CUDA error:", "CUBLAS_STATUS_EXECUTION_FAILED", "CUDNN_STATUS_EXECUTION_FAILED")
 State = Literal["complete", "infeasible", "refused", "failed", "interrupted"]
 
 
@@ -28,8 +29,8 @@ class Outcome:
     reason: str = ""
     value: float | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    worker_is_broken: bool = False
-    """Whether nothing more can be trained in this process."""
+    replace_worker: str = ""
+    """Why nothing more should be trained in this process; empty where it may go on."""
 
 
 def outcome_of(run: Callable[[], Outcome], folder: Path) -> Outcome:
@@ -63,7 +64,22 @@ def _unexpected(error: Exception) -> Outcome:
         advice = "lower train_batch_size or network_dim, or turn gradient_checkpointing on"
         return Outcome("infeasible", "out_of_memory", f"{first_line}; {advice}")
     logger.exception("the trial failed")
+    if is_sticky(error):
+        return Outcome("failed", "cuda", first_line, replace_worker="the card is in an error")
     return Outcome("failed", type(error).__name__, first_line)
+
+
+def is_sticky(error: Exception) -> bool:
+    """Whether an error of the card stays until the process ends: nothing more can be done in it."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    # Of the libraries above CUDA, which raise plain RuntimeErrors.
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _STICKY)
 
 
 def _signal(error: BaseException) -> str:

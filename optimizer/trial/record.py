@@ -39,7 +39,9 @@ class TrialFolder:
         """
         earlier = self.study_folder / f"trial_{number:04d}"
         if (earlier / "state").is_dir():
-            shutil.copytree(earlier, self.path, dirs_exist_ok=True)
+            # Not its notes of how it ended.
+            notes = shutil.ignore_patterns("hang.*", "result.json")
+            shutil.copytree(earlier, self.path, ignore=notes, dirs_exist_ok=True)
             shutil.rmtree(earlier / "state")
 
     def forget_state(self) -> None:

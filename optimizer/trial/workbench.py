@@ -16,7 +16,7 @@ from optimizer.data.records import Record, picture_paths, scan
 from optimizer.data.split import hold_out, hold_out_validation
 from optimizer.errors import DatasetError, OptimizerError
 from optimizer.files import write_json
-from optimizer.models.device import best_device, device_name
+from optimizer.models.device import best_device, device_name, limit_memory
 from optimizer.models.loading import load_model
 from optimizer.models.model_files import check_reference
 from optimizer.models.pipeline_model import PipelineModel
@@ -104,6 +104,7 @@ def open_scorer(config: StudyConfig, device: torch.device | None = None) -> Scor
     references = [_opened(path) for path in _reference_paths(config, held_out)]
     training = (_opened(path) for path in _training_paths(train))
     device = device or best_device()
+    limit_memory(device, config.study.memory_limit)
     encoder = ClipEncoder(config.scoring.clip_model, device)
     model = load_model(config.model, device)
     cache = _cache() / "scores"

@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from optimizer.cards import cards
 from optimizer.config.dataset import dataset_config_from
 from optimizer.config.study import ModelConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.data.cache import TensorStore
 from optimizer.data.records import scan
 from optimizer.demo import layout
+from optimizer.errors import CardError
 from optimizer.models.attention import choose_attention, xformers_problem
+from optimizer.models.device import device_held, limit_memory, memory_held
 from optimizer.models.loading import load_model
 from optimizer.models.lora import applied_lora
 from optimizer.models.pipeline_model import PipelineModel
@@ -120,3 +123,37 @@ def test_a_card_that_is_too_small_is_used_in_parts(model: PipelineModel, tmp_pat
         assert train(model, tmp_path / "b", gradient_checkpointing="auto").global_step == 6
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_a_limit_makes_torch_say_that_memory_is_out() -> None:
+    free, total = torch.cuda.mem_get_info()
+    limit_memory(torch.device("cuda"), 1.0)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(int(1.5 * 2**30), dtype=torch.uint8, device="cuda")
+        torch.empty(2**29, dtype=torch.uint8, device="cuda")
+        with pytest.raises(CardError, match="study.memory_limit is 100000 GiB"):
+            limit_memory(torch.device("cuda"), 100_000.0)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert free <= total
+
+
+def test_one_job_a_card_whatever_its_number() -> None:
+    """The driver, asked without CUDA, and torch must mean the same card."""
+    uuid = str(torch.cuda.get_device_properties(0).uuid)
+    assert uuid in {card.uuid.removeprefix("GPU-") for card in cards()}
+    with (
+        device_held("study night"),
+        pytest.raises(CardError, match="study night"),
+        device_held("study day", torch.device("cuda:0")),
+    ):
+        pass
+
+
+def test_what_a_trial_leaves_on_the_card_is_seen() -> None:
+    before = memory_held(torch.device("cuda"))
+    left = torch.empty(2**28, dtype=torch.uint8, device="cuda")
+    assert memory_held(torch.device("cuda")) - before >= 2**28
+    del left
+    assert memory_held(torch.device("cuda")) == before

@@ -38,7 +38,7 @@ def ending(error: BaseException) -> Outcome:
         (SystemExit("asked to"), "interrupted", "interrupted"),
         (TrialError("of no special kind"), "infeasible", "error"),
         (MemoryError("host memory"), "failed", "MemoryError"),
-        (RuntimeError("CUDA error: an illegal memory access"), "failed", "RuntimeError"),
+        (RuntimeError("shapes cannot be multiplied"), "failed", "RuntimeError"),
         (OptimizerError("the base model changed"), "failed", "OptimizerError"),
         (ValueError("a bug\nwith details"), "failed", "ValueError"),
     ],
@@ -78,3 +78,30 @@ def test_bad_input_is_not_a_trials_fault(error: Exception) -> None:
 def test_a_value_passes_through() -> None:
     done = Outcome("complete", "complete", value=0.5)
     assert outcome_of(lambda: done, Path()) is done
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED when calling cublasGemmEx"),
+    ],
+)
+def test_an_error_of_the_card_is_not_the_parameters_fault(error: Exception) -> None:
+    outcome = ending(error)
+    assert (outcome.state, outcome.kind) == ("failed", "cuda")
+    assert outcome.replace_worker == "the card is in an error"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("CUDA error: said by somebody else"),
+    ],
+)
+def test_after_other_errors_the_process_goes_on(error: Exception) -> None:
+    assert not ending(error).replace_worker
