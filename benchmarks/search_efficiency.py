@@ -25,7 +25,8 @@ from optimizer.space.search_space import SearchSpace
 from optimizer.study.convergence import progress
 from optimizer.study.pruner import BestSoFarPruner
 from optimizer.study.results import counted_trials, epochs_saved, feasible_trials
-from optimizer.study.transfer import ENCODER_SHARE, SDXL_DIMS, transfer
+from optimizer.study.transfer import transfer
+from optimizer.study.transfer_rules import ENCODER_SHARE, SDXL_DIMS
 from optimizer.trial import attrs
 
 SHIFTS = (0.0, 0.3, 0.7)

@@ -40,6 +40,14 @@ InitParams = Annotated[
         help="best_params.json of another study, or a transfer.json: becomes the first trials.",
     ),
 ]
+NewStudyFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--new-study-from",
+        metavar="OLD_STUDY.toml",
+        help="Begin with the good trials of a study that this one, changed and renamed, replaces.",
+    ),
+]
 NTrials = Annotated[
     int | None,
     typer.Option("--n-trials", min=1, help="Trials that count; instead of the file's number."),

@@ -4,12 +4,21 @@ from typing import Annotated
 
 import typer
 
-from optimizer.cli.options import InitParams, NTrials, Patience, StudyFile, Timeout, Until
+from optimizer.cli.options import (
+    InitParams,
+    NewStudyFrom,
+    NTrials,
+    Patience,
+    StudyFile,
+    Timeout,
+    Until,
+)
 
 
 def command(
     study: StudyFile,
     init_params: InitParams = None,
+    new_study_from: NewStudyFrom = None,
     n_trials: NTrials = None,
     timeout: Timeout = None,
     until: Until = None,
@@ -31,11 +40,13 @@ def command(
     scored again on fresh seeds.
     """
     from optimizer.config.study import load_study
+    from optimizer.report.beginning import Beginning
     from optimizer.report.run_view import Wanted, run_supervised
 
     deadline = min(filter(None, (timeout, until)), default=None)
     code = run_supervised(
-        load_study(study), Wanted(init_params, n_trials, deadline, patience, gpus)
+        load_study(study),
+        Wanted(Beginning(init_params, new_study_from), n_trials, deadline, patience, gpus),
     )
     if code:
         raise typer.Exit(code)

@@ -5,12 +5,21 @@ from typing import Annotated
 
 import typer
 
-from optimizer.cli.options import InitParams, NTrials, Patience, StudyFile, Timeout, Until
+from optimizer.cli.options import (
+    InitParams,
+    NewStudyFrom,
+    NTrials,
+    Patience,
+    StudyFile,
+    Timeout,
+    Until,
+)
 
 
 def command(
     study: StudyFile,
     init_params: InitParams = None,
+    new_study_from: NewStudyFrom = None,
     n_trials: NTrials = None,
     timeout: Timeout = None,
     until: Until = None,
@@ -26,6 +35,7 @@ def command(
     """
     from optimizer.config.study import load_study
     from optimizer.processes import INTERRUPTED, WORN_OUT
+    from optimizer.report.beginning import Beginning
     from optimizer.report.worker_view import run_worker
 
     config = load_study(study)
@@ -33,6 +43,6 @@ def command(
         config = config.with_patience(patience)
     given = datetime.fromtimestamp(deadline).astimezone() if deadline else None
     ends = min(filter(None, (timeout, until, given)), default=None)
-    result = run_worker(config, init_params, n_trials, ends)
+    result = run_worker(config, Beginning(init_params, new_study_from), n_trials, ends)
     if result.interrupted or result.worn_out:
         raise typer.Exit(INTERRUPTED if result.interrupted else WORN_OUT)

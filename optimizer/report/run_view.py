@@ -3,9 +3,8 @@
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import optuna
 from rich.table import Table
@@ -16,9 +15,9 @@ from optimizer.config.duration import parse_duration
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError
 from optimizer.processes import BAD_INPUT, DONE
+from optimizer.report.beginning import Beginning
 from optimizer.report.status_view import spoken_saving
 from optimizer.report.tables import console, print_best, print_transfer, short
-from optimizer.study.best_params import read_transfer
 from optimizer.study.open import load_existing, space_of
 from optimizer.study.results import best_trial, epochs_saved, feasible_trials, has_finished_trials
 from optimizer.study.stopping import forget_stop
@@ -36,7 +35,7 @@ SHOWN_TRIALS = 10
 class Wanted:
     """What a person asks of a run instead of what the study file says; None is the file's own."""
 
-    init_params: Path | None = None
+    beginning: Beginning = field(default_factory=Beginning)
     n_trials: int | None = None
     deadline: datetime | None = None
     patience: int | None = None
@@ -51,8 +50,8 @@ def run_supervised(config: StudyConfig, wanted: Wanted) -> int:
     """
     space_of(config)
     places = chosen(wanted.gpus, cards()) if wanted.gpus is not None else [None]
-    if wanted.init_params is not None:
-        print_transfer(read_transfer(wanted.init_params, config.model.family))
+    if transfer := wanted.beginning.transfer(config):
+        print_transfer(transfer)
     with sole_runner(config):
         forget_stop(config)
         code = _supervise(config, _options(config, wanted), places)
@@ -71,13 +70,12 @@ def _options(config: StudyConfig, wanted: Wanted) -> list[str]:
     if deadline is None and timeout is not None:
         deadline = datetime.now().astimezone() + parse_duration(timeout)
     given = {
-        "--init-params": wanted.init_params,
         "--n-trials": wanted.n_trials,
         "--patience": wanted.patience,
         "--deadline": deadline and deadline.timestamp(),
     }
     options = [str(part) for item in given.items() if item[1] is not None for part in item]
-    return ["worker", str(config.path), *options]
+    return ["worker", str(config.path), *wanted.beginning.options(), *options]
 
 
 def _supervise(config: StudyConfig, arguments: list[str], places: Sequence[Place | None]) -> int:

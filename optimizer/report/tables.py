@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
 import os
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
@@ -44,15 +45,15 @@ def print_transfer(transfer: Transfer) -> None:
         action = f"[{_ACTION_STYLES[row.action]}]{row.action}[/]"
         table.add_row(row.name, short(row.source), short(row.target), action, row.reason)
     console.print(table)
-    print_seeds(list(transfer.seeds))
+    print_seeds(transfer)
 
 
-def print_seeds(seeds: list[dict[str, Any]]) -> None:
-    """The first trials, one a line."""
-    console.print(f"{len(seeds)} trials to begin with:")
-    for seed in seeds:
+def print_seeds(transfer: Transfer) -> None:
+    """The first trials, one a line, and where each comes from."""
+    console.print(f"{len(transfer.seeds)} trials to begin with:")
+    for seed, origin in zip_longest(transfer.seeds, transfer.origins[: len(transfer.seeds)]):
         text = "  ".join(f"{name} {short(value)}" for name, value in seed.items())
-        console.print(f"  {text}", highlight=False, soft_wrap=True)
+        console.print(f"  {origin or 'given'}: {text}", highlight=False, soft_wrap=True)
 
 
 def print_best(config: StudyConfig, best: BestTrial) -> None:

@@ -14,7 +14,7 @@ from optimizer.space.fit import fit
 from optimizer.study.best_params import read_transfer
 from optimizer.study.open import space_of
 from optimizer.study.seeds import seed_id
-from optimizer.study.transfer import Row
+from optimizer.study.transfer_rules import Row
 
 HELD_FACTOR = 1.5
 """Learning rates within this factor of each other count as the same optimum."""

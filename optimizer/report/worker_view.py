@@ -1,7 +1,6 @@
 """A worker as people see it: what it begins with, its progress, and why it ends."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from optimizer.config.study import StudyConfig
@@ -10,11 +9,11 @@ from optimizer.logs import log_to
 from optimizer.models.device import device_held
 from optimizer.report.audiences import Audiences
 from optimizer.report.base_pictures import keep_base_pictures
+from optimizer.report.beginning import Beginning
 from optimizer.report.dashboard_notes import DashboardNotes
 from optimizer.report.notify import Notifier
 from optimizer.report.progress import ProgressView
 from optimizer.report.tables import console
-from optimizer.study.best_params import read_transfer
 from optimizer.study.loop import Objective, StudyResult
 from optimizer.study.open import space_of
 from optimizer.study.runner import run_study
@@ -23,21 +22,20 @@ from optimizer.trial.workbench import check_inputs, open_workbench
 
 def run_worker(
     config: StudyConfig,
-    init_params: Path | None,
+    beginning: Beginning,
     n_trials: int | None,
     deadline: datetime | None = None,
 ) -> StudyResult:
     """Run a study with bars, or a line a trial; see `run_study` for what is raised."""
     space = space_of(config)
     seeds: tuple[dict[str, Any], ...] = ()
-    if init_params is not None:
-        transfer = read_transfer(init_params, config.model.family)
+    if transfer := beginning.transfer(config):
         seeds = transfer.seeds
     check_inputs(config)
     notifier = Notifier(config, config.study.notify)
     what = f"study {config.name}"
     with device_held(what), ProgressView() as view, log_to(config.folder / "optimization.log"):
-        if init_params is not None:
+        if transfer is not None:
             write_json(config.folder / "transfer.json", transfer.as_dict())
 
         def make_objective() -> Objective:

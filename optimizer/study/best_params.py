@@ -8,9 +8,10 @@ from typing import Any
 from optimizer.config.study import FamilyName
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import TransferError
-from optimizer.files import write_json
+from optimizer.files import file_digest, write_json
 from optimizer.study.results import BestTrial
-from optimizer.study.transfer import Row, Transfer, transfer
+from optimizer.study.transfer import Transfer, transfer
+from optimizer.study.transfer_rules import Row
 
 PROVENANCE = "_study"
 _NESTS = ("params", "parameters", "best_params")
@@ -43,19 +44,28 @@ def read_best_params(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     data = _read_object(path)
     provenance = _table(data.pop(PROVENANCE, {}), PROVENANCE, path)
     nested = next((data[key] for key in _NESTS if isinstance(data.get(key), dict)), data)
-    values = {key: value for key, value in nested.items() if not isinstance(value, dict | list)}
+    return usable_hyperparameters(nested, str(path)), provenance | {"sha256": file_digest(path)}
+
+
+def usable_hyperparameters(given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Given values without tables and lists, each `*_ratio` as the value that it stands for.
+
+    Raises:
+        TransferError: none of them is a hyperparameter, or one that is has no usable value.
+    """
+    values = {key: value for key, value in given.items() if not isinstance(value, dict | list)}
     values = _without_ratios(values)
     usable = {name for name in values if name in Hyperparameters.model_fields}
     if not usable:
-        found = ", ".join(sorted(data)) or "nothing"
+        found = ", ".join(sorted(given)) or "nothing"
         raise TransferError(
-            f"{path}: none of its keys is a hyperparameter (found: {found}); "
+            f"{source}: none of its keys is a hyperparameter (found: {found}); "
             "expected learning_rate, network_dim and the like"
         )
-    problems = [f"{path}: {p}" for p in _wrong_types(values, usable)]
+    problems = [f"{source}: {p}" for p in _wrong_types(values, usable)]
     if problems:
         raise TransferError(problems)
-    return values, provenance
+    return values
 
 
 def read_transfer(path: Path, target: FamilyName) -> Transfer:
@@ -84,7 +94,8 @@ def read_transfer(path: Path, target: FamilyName) -> Transfer:
         raise TransferError(problems)
     provenance = _table(data.get("provenance", {}), "provenance", path)
     source = str(data.get("source_family"))
-    return Transfer(source, target, _rows(data.get("rows", []), path), tuple(seeds), provenance)
+    rows, origins = _rows(data.get("rows", []), path), tuple(map(str, data.get("origins", ())))
+    return Transfer(source, target, rows, tuple(seeds), provenance, origins)
 
 
 def _rows(rows: Any, path: Path) -> tuple[Row, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 
+from optimizer.config.resolved import RESOLVED
 from optimizer.config.scoring import ScoringConfig
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError
@@ -91,7 +92,8 @@ def _refuse_changes(study: optuna.Study, settings: dict[str, Any], config: Study
         if stored != wanted:
             raise StudyError(
                 f"{config.path}: study {config.name} was made with another {key}; its trials "
-                f"cannot be compared. Give the changed study a new name, or undo:\n"
+                "cannot be compared. Undo the change, or give the changed study a new name and "
+                f"begin with the old one's best: --new-study-from {config.folder / RESOLVED}\n"
                 f"{_difference(stored, wanted)}"
             )
 

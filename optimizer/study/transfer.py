@@ -4,31 +4,14 @@ Fixing the learning rate at the source's best was the worst plan in every settin
 it over unchanged is a guess, so it becomes a ladder of first trials and stays searched.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from optimizer.config.study import FamilyName
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import TransferError
-
-Action = Literal["kept", "rescaled", "searched", "dropped"]
-
-LADDER = (1.0, 1 / 3, 3.0)
-SDXL_DIMS = (64, 96, 128)
-ENCODER_SHARE = (0.5, 0.8)
-"""Bounds for SDXL's text_encoder_lr as a share of the learning rate."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What became of one setting."""
-
-    name: str
-    source: Any
-    target: Any
-    action: Action
-    reason: str
+from optimizer.study.transfer_rules import LADDER, SDXL_DIMS, Plan, Row, Rule, Source, rules_for
 
 
 @dataclass(frozen=True)
@@ -40,6 +23,8 @@ class Transfer:
     rows: tuple[Row, ...]
     seeds: tuple[dict[str, Any], ...]
     provenance: dict[str, Any]
+    origins: tuple[str, ...] = ()
+    """Where each seed comes from, in words."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for transfer.json."""
@@ -47,155 +32,79 @@ class Transfer:
 
 
 def transfer(
-    best: Mapping[str, Any], target: FamilyName, provenance: dict[str, Any] | None = None
+    best: Mapping[str, Any],
+    target: FamilyName,
+    provenance: dict[str, Any] | None = None,
+    *,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+    plan: Plan = "ladder",
 ) -> Transfer:
     """Carry flat best parameters over to another family.
 
     Args:
         best: effective hyperparameters by name; unknown names are dropped and said.
         provenance: where they come from, kept beside the result.
+        others: further settings to begin with, by where they come from; they are carried over by
+            the same rules and tried after the best ones.
+        plan: `ladder` tries the best at three learning rates; `guide` keeps the rate and tries
+            SDXL's three dims; `same` takes all as it was.
 
     Raises:
         TransferError: nothing in `best` can be used.
     """
     provenance = provenance or {}
     source_family = str(provenance.get("family", "sd15"))
-    source = _Source(
-        best, provenance.get("max_train_steps"), target == "sdxl" and source_family != "sdxl"
-    )
-    rows = tuple(_row(name, source) for name in best)
-    values = {row.name: row.target for row in rows if row.action != "dropped"}
+    steps = provenance.get("max_train_steps")
+    rules = rules_for(source_family, target, plan)
+    rows = tuple(_row(name, Source(best, steps), rules) for name in best)
+    values = _carried(rows)
     if not values:
         raise TransferError("none of the best parameters can be carried over")
-    return Transfer(source_family, target, rows, _seeds(values), provenance)
+    seeds = _SEEDS[plan](values)
+    for origin, other in (others or {}).items():
+        seeds[origin] = _carried(_row(name, Source(other, steps), rules) for name in other)
+    return Transfer(source_family, target, rows, tuple(seeds.values()), provenance, tuple(seeds))
 
 
-def _row(name: str, source: "_Source") -> Row:
+def _carried(rows: Iterable[Row]) -> dict[str, Any]:
+    return {row.name: row.target for row in rows if row.action != "dropped"}
+
+
+def _row(name: str, source: Source, rules: Mapping[str, Rule]) -> Row:
     value = source.best[name]
     if name not in Hyperparameters.model_fields:
         return Row(name, value, None, "dropped", "not a hyperparameter of this program")
-    rules = _SDXL_RULES | _COMMON_RULES if source.to_sdxl else _COMMON_RULES
     if name in rules:
         return rules[name](source)
     return Row(name, value, value, "kept", "does not depend on the base model")
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What the rules look at."""
-
-    best: Mapping[str, Any]
-    max_train_steps: int | None
-    to_sdxl: bool
-
-
-def _learning_rate(source: _Source) -> Row:
-    rate = source.best["learning_rate"]
-    rungs = ", ".join(f"{rate * factor:.3g}" for factor in LADDER)
-    reason = f"optima shift between families: first trials at {rungs}"
-    return Row("learning_rate", rate, rate, "searched", reason)
-
-
-def _unet_rate(source: _Source) -> Row:
-    rate = source.best["unet_lr"]
-    return Row("unet_lr", rate, None, "dropped", "follows the searched learning_rate")
-
-
-def _warmup(source: _Source) -> Row:
-    steps, total = source.best["lr_warmup_steps"], source.max_train_steps
-    if not steps:
-        return Row("lr_warmup_steps", steps, steps, "kept", "no warm-up by steps")
-    if not isinstance(total, int) or total < 1:
-        reason = "a count of steps means nothing at another length, and that length is not known"
-        return Row("lr_warmup_steps", steps, None, "dropped", reason)
-    ratio = float(f"{steps / total:.3g}")
-    return Row("lr_warmup_ratio", steps, ratio, "rescaled", f"{steps} of {total} updates")
-
-
-def _batch(source: _Source) -> Row:
-    batch = source.best["train_batch_size"]
-    reason = "set by what fits the card at the new resolution"
-    return Row("train_batch_size", batch, None, "dropped", reason)
-
-
-def _accumulation(source: _Source) -> Row:
-    steps = source.best["gradient_accumulation_steps"]
-    return Row("gradient_accumulation_steps", steps, steps, "kept", "as the source accumulated")
-
-
-def _epochs(source: _Source) -> Row:
-    epochs = source.best["max_train_epochs"]
-    reason = "every checkpoint is scored, so a shorter training shows by itself"
-    return Row("max_train_epochs", epochs, epochs, "kept", reason)
-
-
-def _dim(source: _Source) -> Row:
-    dim = source.best["network_dim"]
-    nearest = _sdxl_dim(dim)
-    if nearest == dim:
-        return Row("network_dim", dim, dim, "kept", "fits SDXL as it is")
-    choices = ", ".join(map(str, SDXL_DIMS))
-    return Row("network_dim", dim, nearest, "rescaled", f"nearest of {choices}")
-
-
-def _sdxl_dim(dim: int) -> int:
-    return min(SDXL_DIMS, key=lambda choice: abs(choice - dim))
-
-
-def _alpha(source: _Source) -> Row:
-    alpha, dim = source.best["network_alpha"], source.best.get("network_dim")
-    if not dim:
-        return Row("network_alpha", alpha, None, "dropped", "means nothing without network_dim")
-    rescaled = float(f"{_sdxl_dim(dim) * alpha / dim:.6g}")
-    action: Action = "kept" if rescaled == alpha else "rescaled"
-    return Row("network_alpha", alpha, rescaled, action, f"alpha/dim stays {alpha / dim:.3g}")
-
-
-def _encoder_rate(source: _Source) -> Row:
-    name, rate, base = (
-        "text_encoder_lr",
-        *map(source.best.get, ("text_encoder_lr", "learning_rate")),
-    )
-    if not rate:
-        return Row(name, rate, 0.0, "kept", "text encoders stay frozen")
-    if not base:
-        return Row(name, rate, None, "dropped", "means nothing without learning_rate")
-    low, high = ENCODER_SHARE
-    share = min(max(rate / base, low), high)
-    action: Action = "kept" if share == rate / base else "rescaled"
-    reason = f"{low} to {high} of the learning rate"
-    return Row(name, rate, float(f"{base * share:.6g}"), action, reason)
-
-
-def _clip_skip(source: _Source) -> Row:
-    reason = "SDXL was trained with fixed layers; clip_skip has no effect there"
-    return Row("clip_skip", source.best["clip_skip"], None, "dropped", reason)
-
-
-Rule = Callable[[_Source], Row]
-
-_COMMON_RULES: dict[str, Rule] = {
-    "learning_rate": _learning_rate,
-    "unet_lr": _unet_rate,
-    "lr_warmup_steps": _warmup,
-    "train_batch_size": _batch,
-    "gradient_accumulation_steps": _accumulation,
-    "max_train_epochs": _epochs,
-}
-_SDXL_RULES: dict[str, Rule] = {
-    "network_dim": _dim,
-    "network_alpha": _alpha,
-    "text_encoder_lr": _encoder_rate,
-    "clip_skip": _clip_skip,
-}
-
-
-def _seeds(values: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """The ladder: all the same, but the learning rates (text encoders' too) times each factor."""
+def _ladder(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All the same, but the learning rates (text encoders' too) times each factor."""
     if "learning_rate" not in values:
-        return (values,)
+        return {"the best": values}
     rates = [name for name in ("learning_rate", "text_encoder_lr") if values.get(name)]
-    return tuple(
-        values | {name: float(f"{values[name] * factor:.6g}") for name in rates}
+    return {
+        f"the best, learning rate x {factor:.3g}": values
+        | {name: float(f"{values[name] * factor:.6g}") for name in rates}
         for factor in LADDER
-    )
+    }
+
+
+def _dims(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All the same, but each of SDXL's dims, alpha's share of it kept."""
+    dim, alpha = values.get("network_dim"), values.get("network_alpha")
+    if not dim:
+        return {"the best": values}
+    found = {}
+    for other in SDXL_DIMS:
+        scaled = {"network_alpha": float(f"{other * alpha / dim:.6g}")} if alpha else {}
+        found[f"the best, dim {other}"] = values | {"network_dim": other} | scaled
+    return found
+
+
+_SEEDS: dict[Plan, Callable[[dict[str, Any]], dict[str, dict[str, Any]]]] = {
+    "ladder": _ladder,
+    "guide": _dims,
+    "same": lambda values: {"the best": values},
+}

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from optimizer.config.study import FamilyName
 from optimizer.errors import TransferError
 from optimizer.study.best_params import read_best_params, read_transfer
-from optimizer.study.transfer import Row, transfer
+from optimizer.study.transfer import transfer
+from optimizer.study.transfer_rules import Row
 
 BEST = {
     "learning_rate": 3e-4,
@@ -120,3 +122,38 @@ def test_transfer_file_is_read_back_whole(tmp_path: Path) -> None:
     assert read_transfer(path, "sdxl") == carried
     with pytest.raises(TransferError, match="made for sdxl, but this study is sd15"):
         read_transfer(path, "sd15")
+
+
+def test_the_guides_plan_keeps_the_rate_and_tries_three_dims() -> None:
+    best = {"learning_rate": 1e-4, "network_dim": 32, "network_alpha": 16.0}
+    carried = transfer(best, "sdxl", plan="guide")
+    assert [(seed["network_dim"], seed["network_alpha"]) for seed in carried.seeds] == [
+        (64, 32.0),
+        (96, 48.0),
+        (128, 64.0),
+    ]
+    assert {seed["learning_rate"] for seed in carried.seeds} == {1e-4}
+    assert carried.origins == ("the best, dim 64", "the best, dim 96", "the best, dim 128")
+    (rate,) = (row for row in carried.rows if row.name == "learning_rate")
+    assert rate.action == "kept"
+    assert "the worst one" in rate.reason
+
+
+@pytest.mark.parametrize("source", ["sd15", "sdxl"])
+@pytest.mark.parametrize("target", ["sd15", "sdxl"])
+def test_any_pair_of_families(source: str, target: FamilyName) -> None:
+    best = {
+        "learning_rate": 1e-4,
+        "network_dim": 32,
+        "text_encoder_lr": 2e-5,
+        "text_encoder_2_lr": 1e-5,
+    }
+    carried = transfer(best, target, {"family": source})
+    seed = carried.seeds[0]
+    to_sdxl = (source, target) == ("sd15", "sdxl")
+    assert seed["network_dim"] == (64 if to_sdxl else 32)
+    assert seed["text_encoder_lr"] == (5e-5 if to_sdxl else 2e-5)
+    assert ("text_encoder_2_lr" in seed) is (target == "sdxl")
+    assert [s["learning_rate"] for s in carried.seeds] == pytest.approx(
+        [1e-4, 1e-4 / 3, 3e-4], rel=1e-5
+    )
