@@ -86,6 +86,7 @@ class Bed:
     def check(self, n_trials: int) -> None:
         """Nothing was lost, done twice or mixed up, and `n_trials` count."""
         study = load_existing(self.config)
+        _tell(study.trials)
         states = {trial.state for trial in study.trials}
         assert not states & {TrialState.RUNNING, TrialState.WAITING}
         counted = counted_trials(study)
@@ -126,8 +127,8 @@ class Bed:
         enqueued = [t for t in first if not {attrs.RETRY_OF, attrs.RESULT_OF} & set(t.user_attrs)]
         counted = [t for t in first if t.state is TrialState.COMPLETE]
         for trials in (enqueued, counted):
-            rates = Counter(t.params["learning_rate"] for t in trials)
-            assert rates == Counter(seed["learning_rate"] for seed in seeds)
+            rates = sorted(_given(t)["learning_rate"] for t in trials)
+            assert rates == sorted(seed["learning_rate"] for seed in seeds)
 
 
 def _hear_signals() -> None:
@@ -149,7 +150,20 @@ def _check_retries(trials: Sequence[FrozenTrial]) -> None:
     for copy in filter(_retry, trials):
         original = trials[copy.user_attrs[attrs.RETRY_OF]["trial"]]
         assert original.state is TrialState.FAIL
-        assert original.params.items() <= copy.params.items()
+        assert original.params.items() <= _given(copy).items()
+
+
+def _tell(trials: Sequence[FrozenTrial]) -> None:
+    """For whom a failed test leaves with a riddle."""
+    for trial in trials:
+        facts = {key: trial.user_attrs.get(key) for key in (attrs.OUTCOME, attrs.RETRY_OF)}
+        print(trial.number, trial.state.name, _given(trial), facts)
+
+
+def _given(trial: FrozenTrial) -> dict[str, Any]:
+    """Parameters, also of a trial that died before it could ask for the enqueued ones."""
+    enqueued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return enqueued | trial.params
 
 
 def _retry(trial: FrozenTrial) -> bool:
@@ -166,4 +180,4 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 def seeds(count: int) -> list[dict[str, Any]]:
     """Hyperparameters to begin with, told apart by their learning rates."""
-    return [{"learning_rate": 1e-5 * (k + 1), "network_dim": 8} for k in range(count)]
+    return [{"learning_rate": round(1e-5 * (k + 1), 9), "network_dim": 8} for k in range(count)]

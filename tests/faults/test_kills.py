@@ -42,8 +42,8 @@ def _killed_at_random(bed: Bed, random: Random) -> str:
     """Start a worker and kill it, while it starts or later; returns by which signal."""
     kind = random.choice([*ORDERLY, signal.SIGKILL])
     worker = bed.start()
-    if random.random() < 0.8:
-        bed.await_event("ready", pid=worker.pid)
+    if moment := random.choice(["", "ready", "opened", "began", "began", "began"]):
+        bed.await_event(moment, pid=worker.pid)
     time.sleep(random.uniform(0.0, 0.9))
     if kind is signal.SIGKILL and _one_is_on_its_last_try(bed):
         kind = signal.SIGTERM
