@@ -41,8 +41,8 @@ class Plan:
     """What a worker does.
 
     steps, pause: each trial pauses `steps` times for `pause` seconds. faults: what happens halfway
-    through a trial, by its number: "out_of_memory", "nan" or "crash". start_at: seconds since
-    the epoch; for several workers to ask at once.
+    through a trial, by its number: "out_of_memory", "nan" or "crash". gate: a file to wait for
+    before it begins, so that several begin at once.
     """
 
     steps: int = 10
@@ -50,7 +50,7 @@ class Plan:
     n_trials: int | None = None
     seeds: list[dict[str, Any]] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
-    start_at: float = 0.0
+    gate: str | None = None
 
 
 class Ledger:
@@ -151,7 +151,8 @@ def work(study_file: Path, ledger: Ledger, plan: Plan) -> int:
     """Run the study; returns the exit code that `optimizer worker` would have."""
     config = load_study(study_file)
     ledger.say("ready")
-    time.sleep(max(plan.start_at - time.time(), 0.0))
+    while plan.gate is not None and not Path(plan.gate).exists():
+        time.sleep(0.001)
     try:
         result = run_study(
             config,
