@@ -48,7 +48,7 @@ def test_a_changed_study_begins_with_the_old_ones_good_trials(old: Path, make_st
     assert len(waiting) == 5
     best = json.loads((old.parent / "best_params.json").read_text())
     fixed = waiting[0].system_attrs["fixed_params"]
-    assert fixed == {name: best[name] for name in ("learning_rate", "network_dim")}
+    assert fixed == pytest.approx({n: best[n] for n in ("learning_rate", "network_dim")})
 
 
 def test_a_study_is_not_its_own_successor(old: Path) -> None:
