@@ -118,6 +118,11 @@ def _place(card: Card) -> Place:
     return Place(str(card), card.uuid)
 
 
+def lock_name(uuid: str) -> str:
+    """Of a card's lock; torch and the driver write the same UUID in two ways."""
+    return f"card-{uuid.removeprefix('GPU-')}"
+
+
 @contextmanager
 def card_held(uuid: str | None, name: str, what: str) -> Iterator[None]:
     """Be the only training or scoring of this machine on a card; the CPU (None) is free to all.
@@ -132,7 +137,7 @@ def card_held(uuid: str | None, name: str, what: str) -> Iterator[None]:
         yield
         return
     try:
-        with held(f"card-{uuid.removeprefix('GPU-')}", what, patience=PATIENCE_SECONDS):
+        with held(lock_name(uuid), what, patience=PATIENCE_SECONDS):
             yield
     except HeldError as error:
         raise CardError(

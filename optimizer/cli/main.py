@@ -12,6 +12,7 @@ from optimizer.cli import (
     dashboard,
     dataset,
     demo,
+    doctor,
     evaluate,
     export_kohya,
     finals,
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    *(run, worker, stop, finals, pick, rescore, transfer, train),
+    *(run, worker, stop, doctor, finals, pick, rescore, transfer, train),
     *(evaluate, compare, best, status, logs, report, dashboard, export_kohya, proxy, demo),
 ):
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)

@@ -1,6 +1,7 @@
 """Opening a study: creating it, finding it again, refusing it when its settings have changed."""
 
 import json
+import logging
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from optimizer.errors import StudyError
 from optimizer.space.check import check_space
 from optimizer.space.search_space import SearchSpace
 from optimizer.storage.database import open_storage, storage_url
+from optimizer.storage.places import slow_place
 from optimizer.study.pruner import build_pruner
 from optimizer.study.samplers import check_sampler
 from optimizer.trial import attrs
 from optimizer.trial.worth import objective_names
+
+logger = logging.getLogger(__name__)
 
 
 def space_of(config: StudyConfig) -> SearchSpace:
@@ -47,12 +51,14 @@ def open_study(config: StudyConfig) -> optuna.Study:
         load_if_exists=True,
     )
     settings = _settings(config)
+    if slow := _slow_place(config):
+        logger.warning(slow)
     if not study.get_trials(deepcopy=False):
         # Also where an earlier run died between creating the study and signing it.
         study.set_metric_names(names)
         for key in settings.keys() - study.user_attrs.keys():
             study.set_user_attr(key, settings[key])
-    _refuse_changes(study, settings, config)
+    refuse_changes(study, config)
     _refuse_others_trials(study, config)
     return study
 
@@ -86,7 +92,15 @@ def _scoring(scoring: ScoringConfig) -> dict[str, Any]:
     return scoring.model_dump(mode="json", exclude={"finals"}) | paths
 
 
-def _refuse_changes(study: optuna.Study, settings: dict[str, Any], config: StudyConfig) -> None:
+def _slow_place(config: StudyConfig) -> str | None:
+    url = storage_url(config.folder, config.study.storage)
+    is_file = url.get_backend_name() == "sqlite" and url.database
+    return slow_place(Path(url.database).parent) if is_file and url.database else None
+
+
+def refuse_changes(study: optuna.Study, config: StudyConfig) -> None:
+    """Raises StudyError, with the difference, where trials could not be compared any more."""
+    settings = _settings(config)
     for key in (attrs.FAMILY, attrs.SPACE, attrs.SCORING):
         stored, wanted = study.user_attrs.get(key), _plain(settings[key])
         if stored != wanted:

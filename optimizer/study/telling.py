@@ -68,11 +68,16 @@ def recover_results(study: optuna.Study, folder: Path) -> list[int]:
     """
     recorded = []
     for trial in orphans(study):
-        path = folder / f"trial_{trial.number:04d}" / RESULT
-        if outcome := _completed(path):
+        if outcome := _completed(folder / f"trial_{trial.number:04d}" / RESULT):
             recorded.append(tell(study, trial, outcome, folder))
             logger.warning("trial %d: its result, left by a dead worker, is taken", trial.number)
     return recorded
+
+
+def untold(study: optuna.Study, folder: Path) -> list[int]:
+    """The numbers of trials that `recover_results` would record."""
+    numbers = (trial.number for trial in orphans(study))
+    return [n for n in numbers if _completed(folder / f"trial_{n:04d}" / RESULT)]
 
 
 def _completed(path: Path) -> Outcome | None:
