@@ -49,12 +49,12 @@ def _of_study(config: StudyConfig) -> Iterator[Finding]:
 
 
 def print_findings(findings: list[Finding]) -> None:
-    """A line each; what --fix would put right is marked."""
-    table = Table("check", "", "finding", show_lines=False)
+    """A line each, and whether --fix would put it right."""
+    table = Table("check", "", "finding", "--fix")
     for finding in findings:
-        hint = "  (--fix does)" if finding.fix and finding.level == "problem" else ""
         level = Text(finding.level, style=_STYLES[finding.level])
-        table.add_row(finding.check, level, Text(finding.sentence + hint))
+        helps = "helps" if finding.fix and finding.level == "problem" else ""
+        table.add_row(finding.check, level, Text(finding.sentence), helps)
     console.print(table)
     problems = sum(finding.level == "problem" for finding in findings)
     said = f"{problems} problem{'s' if problems > 1 else ''}" if problems else "all is well"

@@ -46,7 +46,7 @@ def test_a_study_that_was_broken_and_put_right(
     code, text = doctor(config.path)
     assert code == 1
     assert "1 problem\n" in text
-    assert "(--fix does)" in text
+    assert "helps" in text
     code, text = doctor(config.path, "--fix")
     assert code == 0
     assert "put right: " in text
