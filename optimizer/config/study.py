@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -135,6 +136,7 @@ def load_study(path: Path) -> StudyConfig:
     dataset = _collect(problems, dataset_config_from, file.dataset, path)
     if space is not None:
         problems += _set_twice(path, file, space)
+    problems += _told_password(path, file.study.storage)
     if file.scoring.clip_skip != file.training.clip_skip:
         problems.append(
             f"{path}: scoring.clip_skip must be what training.clip_skip is "
@@ -163,6 +165,20 @@ def _problems_of_named_files(path: Path) -> list[str]:
     if isinstance(named, str):
         _collect(problems, load_space, path.parent / named)
     return problems
+
+
+def _told_password(path: Path, storage: str | None) -> list[str]:
+    """Not by a validator: what those refuse is shown."""
+    try:
+        password = urlsplit(storage or "").password
+    except ValueError:  # said with more words where the URL is opened
+        return []
+    if not password:
+        return []
+    return [
+        f"{path}: study.storage must hold no password: it would be copied into the study's folder; "
+        'put the URL into an environment variable and write storage = "env:NAME"'
+    ]
 
 
 def _set_twice(path: Path, file: _StudyFile, space: SpaceConfig) -> list[str]:

@@ -68,6 +68,11 @@ def _url(storage: str) -> URL:
     if "://" not in storage and not storage.startswith("env:"):
         storage = f"sqlite:///{storage}"
     url = storage_url(Path(), storage)
+    if url.password and not storage.startswith("env:"):
+        raise TransferError(
+            "--from-study must hold no password: the list of processes would show it; put the URL "
+            "into an environment variable and give env:NAME"
+        )
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise TransferError(f"{url.database}: no such database file")
     return url

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.config.study import load_study
+from optimizer.config.study import StudyConfig, load_study
 from optimizer.errors import ConfigError
 
 Write = Callable[..., Path]
@@ -165,3 +165,11 @@ def test_demo_studies_name_the_folders_that_the_demo_makes(family: str) -> None:
     assert (ROOT / "optimizer" / "demo" / "weights" / family).is_dir()
     assert config.dataset.datasets[0].subsets[0].image_dir == ROOT / "data" / "demo" / "images"
     assert config.scoring.reference_dir == ROOT / "data" / "demo" / "references"
+
+
+def test_a_password_in_a_study_file_is_refused_without_telling_it(
+    make_study: Callable[..., StudyConfig],
+) -> None:
+    with pytest.raises(ConfigError, match=r"storage must hold no password.*env:NAME") as refused:
+        make_study(storage="postgresql://me:sesame@host/db")
+    assert "sesame" not in str(refused.value)

@@ -178,3 +178,9 @@ def test_diverse_trials_are_good_and_far_apart() -> None:
     assert [t.number for t in diverse([*near, *far_but_bad], 2)] == [0, 2]
     assert [t.number for t in diverse(near, 3)] == [0, 2, 3]
     assert [t.number for t in diverse(near[:1], 5)] == [0]
+
+
+def test_a_password_on_the_command_line_is_refused_without_telling_it() -> None:
+    with pytest.raises(TransferError, match="must hold no password") as refused:
+        read_study("postgresql://me:sesame@127.0.0.1:1/none", None)
+    assert "sesame" not in str(refused.value)
