@@ -18,7 +18,7 @@ from optimizer.study.open import load_existing
 from optimizer.study.results import counted_trials
 from optimizer.trial import attrs
 
-from .worker import value_of
+from .worker import GO, value_of
 
 WORKER = Path(__file__).with_name("worker.py")
 PATIENCE_SECONDS = 120.0
@@ -75,6 +75,10 @@ class Bed:
         wait_until(lambda: len(found()) >= count)
         return found()[count - 1]
 
+    def go_on(self) -> None:
+        """Let trials that wait, see `worker.Plan`, wait no more."""
+        self.ledger.with_suffix(GO).touch()
+
     def trials(self) -> list[FrozenTrial]:
         """As they stand in the database."""
         return load_existing(self.config).get_trials(deepcopy=False)
@@ -125,7 +129,7 @@ class Bed:
         """Each was enqueued once and its trial counts, once."""
         first = [t for t in self.trials() if attrs.SEED_ID in t.user_attrs]
         enqueued = [t for t in first if not {attrs.RETRY_OF, attrs.RESULT_OF} & set(t.user_attrs)]
-        counted = [t for t in first if t.state is TrialState.COMPLETE]
+        counted = [t for t in first if attrs.FEASIBLE in t.user_attrs]
         for trials in (enqueued, counted):
             rates = sorted(_given(t)["learning_rate"] for t in trials)
             assert rates == sorted(seed["learning_rate"] for seed in seeds)
