@@ -22,6 +22,7 @@ from .worker import GO, value_of
 
 WORKER = Path(__file__).with_name("worker.py")
 PATIENCE_SECONDS = 120.0
+LOST = ("interrupted", "killed", "hung")
 Event = dict[str, Any]
 
 
@@ -149,7 +150,7 @@ def _check_retries(trials: Sequence[FrozenTrial]) -> None:
     """What was stopped or killed ran again, once, as the same trial."""
     copies = Counter(t.user_attrs[attrs.RETRY_OF]["trial"] for t in trials if _retry(t))
     assert set(copies.values()) <= {1}
-    lost = [t for t in trials if t.user_attrs.get(attrs.OUTCOME) in ("interrupted", "killed")]
+    lost = [t for t in trials if t.user_attrs.get(attrs.OUTCOME) in LOST]
     assert {t.number for t in lost} <= set(copies)
     for copy in filter(_retry, trials):
         original = trials[copy.user_attrs[attrs.RETRY_OF]["trial"]]

@@ -29,6 +29,7 @@ from optimizer.storage.outage import outlast
 from optimizer.study.open import space_of
 from optimizer.study.runner import run_study
 from optimizer.trial import attrs
+from optimizer.trial.hang import HangWatch
 from optimizer.trial.intermediate import report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.record import TrialFolder
@@ -42,8 +43,9 @@ class Plan:
     """What a worker does.
 
     steps, pause: each trial pauses `steps` times for `pause` seconds. faults: what happens halfway
-    through a trial, by its number: "out_of_memory", "nan", "crash", or "wait" until the file beside
-    the ledger appears. gate: a file to wait for before it begins, so that several begin at once.
+    through a trial, by its number: "out_of_memory", "nan", "crash", "wait" until the file beside
+    the ledger appears, or "hang". patience: seconds of silence that are a hang. gate: a file to
+    wait for before it begins, so that several begin at once.
     """
 
     steps: int = 10
@@ -51,6 +53,7 @@ class Plan:
     n_trials: int | None = None
     seeds: list[dict[str, Any]] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    patience: float = 600.0
     gate: str | None = None
 
 
@@ -99,8 +102,11 @@ class PausingObjective:
         params = self._searched(settings)
         self.ledger.say("began", trial=trial.number, params=params)
         folder.write("params.json", params)
-        for step in range(self._steps_before(trial, folder) + 1, self.plan.steps + 1):
-            self._update(trial, folder, step)
+        first = self._steps_before(trial, folder) + 1
+        with HangWatch(folder.path, least=self.plan.patience) as watch:
+            for step in range(first, self.plan.steps + 1):
+                watch.beat()
+                self._update(trial, folder, step)
         value = value_of(params)
         facts = {
             attrs.EFFECTIVE: params,
@@ -140,6 +146,8 @@ class PausingObjective:
             raise NonFiniteLossError("the loss became nan at update 5; lower learning_rate")
         if fault == "crash":
             raise OSError(5, "Input/output error")
+        if fault == "hang":
+            time.sleep(3600)
         if fault == "wait":
             self.ledger.say("waiting")
             wait_for(self.ledger.path.with_suffix(GO))
