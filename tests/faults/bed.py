@@ -18,10 +18,11 @@ from optimizer.study.open import load_existing
 from optimizer.study.results import counted_trials
 from optimizer.trial import attrs
 
-from .worker import value_of
+from .worker import GO, value_of
 
 WORKER = Path(__file__).with_name("worker.py")
 PATIENCE_SECONDS = 120.0
+LOST = ("interrupted", "killed", "hung")
 Event = dict[str, Any]
 
 
@@ -75,6 +76,10 @@ class Bed:
         wait_until(lambda: len(found()) >= count)
         return found()[count - 1]
 
+    def go_on(self) -> None:
+        """Let trials that wait, see `worker.Plan`, wait no more."""
+        self.ledger.with_suffix(GO).touch()
+
     def trials(self) -> list[FrozenTrial]:
         """As they stand in the database."""
         return load_existing(self.config).get_trials(deepcopy=False)
@@ -125,7 +130,7 @@ class Bed:
         """Each was enqueued once and its trial counts, once."""
         first = [t for t in self.trials() if attrs.SEED_ID in t.user_attrs]
         enqueued = [t for t in first if not {attrs.RETRY_OF, attrs.RESULT_OF} & set(t.user_attrs)]
-        counted = [t for t in first if t.state is TrialState.COMPLETE]
+        counted = [t for t in first if attrs.FEASIBLE in t.user_attrs]
         for trials in (enqueued, counted):
             rates = sorted(_given(t)["learning_rate"] for t in trials)
             assert rates == sorted(seed["learning_rate"] for seed in seeds)
@@ -145,7 +150,7 @@ def _check_retries(trials: Sequence[FrozenTrial]) -> None:
     """What was stopped or killed ran again, once, as the same trial."""
     copies = Counter(t.user_attrs[attrs.RETRY_OF]["trial"] for t in trials if _retry(t))
     assert set(copies.values()) <= {1}
-    lost = [t for t in trials if t.user_attrs.get(attrs.OUTCOME) in ("interrupted", "killed")]
+    lost = [t for t in trials if t.user_attrs.get(attrs.OUTCOME) in LOST]
     assert {t.number for t in lost} <= set(copies)
     for copy in filter(_retry, trials):
         original = trials[copy.user_attrs[attrs.RETRY_OF]["trial"]]

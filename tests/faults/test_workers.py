@@ -13,7 +13,7 @@ SEEDS_A_START = 4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "starts"), [(2, 3), (4, 3)])
+@pytest.mark.parametrize(("workers", "starts"), [(2, 13), (4, 12)])
 def test_workers_that_start_together(
     workers: int, starts: int, make_bed: Callable[..., Bed], database: str | None, tmp_path: Path
 ) -> None:

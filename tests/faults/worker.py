@@ -29,11 +29,13 @@ from optimizer.storage.outage import outlast
 from optimizer.study.open import space_of
 from optimizer.study.runner import run_study
 from optimizer.trial import attrs
+from optimizer.trial.hang import HangWatch
 from optimizer.trial.intermediate import report_value
 from optimizer.trial.outcome import Outcome, outcome_of
 from optimizer.trial.record import TrialFolder
 
 STATE = "state.json"
+GO = ".go"
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Plan:
     """What a worker does.
 
     steps, pause: each trial pauses `steps` times for `pause` seconds. faults: what happens halfway
-    through a trial, by its number: "out_of_memory", "nan" or "crash". gate: a file to wait for
-    before it begins, so that several begin at once.
+    through a trial, by its number: "out_of_memory", "nan", "crash", "wait" until the file beside
+    the ledger appears, or "hang". patience: seconds of silence that are a hang. gate: a file to
+    wait for before it begins, so that several begin at once.
     """
 
     steps: int = 10
@@ -50,6 +53,7 @@ class Plan:
     n_trials: int | None = None
     seeds: list[dict[str, Any]] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    patience: float = 600.0
     gate: str | None = None
 
 
@@ -98,8 +102,11 @@ class PausingObjective:
         params = self._searched(settings)
         self.ledger.say("began", trial=trial.number, params=params)
         folder.write("params.json", params)
-        for step in range(self._steps_before(trial, folder) + 1, self.plan.steps + 1):
-            self._update(trial, folder, step)
+        first = self._steps_before(trial, folder) + 1
+        with HangWatch(folder.path, least=self.plan.patience) as watch:
+            for step in range(first, self.plan.steps + 1):
+                watch.beat()
+                self._update(trial, folder, step)
         value = value_of(params)
         facts = {
             attrs.EFFECTIVE: params,
@@ -123,22 +130,33 @@ class PausingObjective:
 
     def _update(self, trial: optuna.Trial, folder: TrialFolder, step: int) -> None:
         time.sleep(self.plan.pause)
-        if step == self.plan.steps // 2 and str(trial.number) in self.plan.faults:
-            _fail(self.plan.faults[str(trial.number)])
-        self.ledger.say("step", trial=trial.number, step=step)
+        if step == self.plan.steps // 2:
+            self._suffer(self.plan.faults.get(str(trial.number)))
         folder.append_step({"global_step": step, "loss": 0.1})
         folder.write(f"state/{STATE}", {"step": step})
+        self.ledger.say("step", trial=trial.number, step=step)
         report_value(trial, step / 1000, step)
 
+    def _suffer(self, fault: str | None) -> None:
+        if fault == "out_of_memory":
+            import torch
 
-def _fail(fault: str) -> None:
-    if fault == "out_of_memory":
-        import torch
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if fault == "nan":
+            raise NonFiniteLossError("the loss became nan at update 5; lower learning_rate")
+        if fault == "crash":
+            raise OSError(5, "Input/output error")
+        if fault == "hang":
+            time.sleep(3600)
+        if fault == "wait":
+            self.ledger.say("waiting")
+            wait_for(self.ledger.path.with_suffix(GO))
 
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    if fault == "nan":
-        raise NonFiniteLossError("the loss became nan at update 5; lower learning_rate")
-    raise OSError(5, "Input/output error")
+
+def wait_for(file: Path) -> None:
+    """Until it is there."""
+    while not file.exists():
+        time.sleep(0.001)
 
 
 def value_of(params: Mapping[str, Any]) -> float:
@@ -151,8 +169,8 @@ def work(study_file: Path, ledger: Ledger, plan: Plan) -> int:
     """Run the study; returns the exit code that `optimizer worker` would have."""
     config = load_study(study_file)
     ledger.say("ready")
-    while plan.gate is not None and not Path(plan.gate).exists():
-        time.sleep(0.001)
+    if plan.gate is not None:
+        wait_for(Path(plan.gate))
     try:
         result = run_study(
             config,
