@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from optimizer.errors import StorageError, StudyError
 from optimizer.storage.outage import first_reason
 from optimizer.storage.proxy import is_proxy, open_proxy
+from optimizer.storage.undisturbed import hold_signals_back
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ def open_storage(url: URL, *, create: bool = True) -> BaseStorage:
         StudyError: there is no SQLite file yet and `create` is false.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return open_proxy(url) if is_proxy(url) else open_database(url, create=create)
+    storage = open_proxy(url) if is_proxy(url) else open_database(url, create=create)
+    # With the cache that Optuna gives every study's storage.
+    return hold_signals_back(get_storage(storage))
 
 
 def open_database(url: URL, *, create: bool = True) -> RDBStorage:

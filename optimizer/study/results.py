@@ -31,13 +31,17 @@ class BestTrial:
     finals_agree: bool | None = None
 
 
-def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that count towards n_trials: those that were trained and have a value.
+def counts(trial: FrozenTrial) -> bool:
+    """Whether a trial counts towards n_trials: it was trained and has a value.
 
     A trial that was completed by hand, on the dashboard, was not trained.
     """
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [trial for trial in complete if attrs.FEASIBLE in trial.user_attrs]
+    return trial.state is TrialState.COMPLETE and attrs.FEASIBLE in trial.user_attrs
+
+
+def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that count towards n_trials."""
+    return list(filter(counts, study.get_trials(deepcopy=False)))
 
 
 def has_finished_trials(study: optuna.Study, pid: int) -> bool:

@@ -6,16 +6,21 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
+from optimizer.storage.undisturbed import when_undisturbed
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def on_signals(handler: Callable[[int], None]) -> Iterator[None]:
-    """Call `handler` with a signal's number, also where nohup or make has SIGINT ignored."""
+    """Call `handler` with a signal's number, also where nohup or make has SIGINT ignored.
+
+    In a call to the database it is called when that is over.
+    """
     before: dict[signal.Signals, Any] = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        handler(number)
+        when_undisturbed(lambda: handler(number))
 
     try:
         for number in _SIGNALS:

@@ -1,5 +1,6 @@
 """When a study stops, asked before each trial: the first rule that holds, in a sentence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,7 +8,7 @@ from statistics import median
 from typing import Literal
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.config.duration import parse_duration
 from optimizer.config.study import StopConfig, StudyConfig
@@ -15,7 +16,7 @@ from optimizer.errors import StudyError
 from optimizer.study.convergence import progress
 from optimizer.study.lease import Lease, lease_of
 from optimizer.study.open import load_existing
-from optimizer.study.results import counted_trials, feasible_trials
+from optimizer.study.results import counted_trials, counts, feasible_trials
 from optimizer.study.turns import is_run_here
 from optimizer.trial import attrs
 
@@ -57,7 +58,9 @@ class Stopping:
         )
 
     def _done(self, study: optuna.Study) -> Stop | None:
-        done, under_way = len(counted_trials(study)), len(held_by_others(study))
+        # Of one look at the study: between two, a trial may end and be seen neither way.
+        trials = study.get_trials(deepcopy=False)
+        done, under_way = sum(map(counts, trials)), len(_leases_of_others(trials))
         if done >= self.n_trials:
             said = f"{self.n_trials} trials are done, as many as wanted; more with --n-trials"
             return Stop("done", said)
@@ -117,7 +120,11 @@ class Stopping:
 
 def held_by_others(study: optuna.Study) -> list[Lease]:
     """Of running trials, by living workers."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return _leases_of_others(study.get_trials(deepcopy=False))
+
+
+def _leases_of_others(trials: Sequence[FrozenTrial]) -> list[Lease]:
+    running = [trial for trial in trials if trial.state is TrialState.RUNNING]
     leases = [lease for trial in running if (lease := lease_of(trial))]
     return [lease for lease in leases if not lease.is_mine() and not lease.is_dead()]
 

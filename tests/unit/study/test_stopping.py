@@ -1,17 +1,20 @@
 """A study stops at the first rule that holds, says why, and stays stopped until told otherwise."""
 
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from optimizer.config.study import StopConfig, StudyConfig
 from optimizer.errors import StudyError, StudyStoppedError
 from optimizer.report.status import study_status
+from optimizer.study.lease import Lease
 from optimizer.study.loop import Objective, StudyResult
 from optimizer.study.open import open_study
 from optimizer.study.runner import run_study
@@ -196,3 +199,24 @@ def test_a_disk_without_room_stops_the_study_before_its_next_trial(
     assert "make room and run again" in study.user_attrs["stop_reason"]
     (config.folder / "trial_0000" / "large").unlink()
     assert run_values(config).new_trials == 2
+
+
+def test_a_trial_that_ends_while_the_rules_are_asked_is_not_overlooked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = study_of()
+    trial, look = study.ask(), study.get_trials
+    now = time.time()
+    trial.set_user_attr("lease", asdict(Lease("elsewhere", "boot", 1, now, now, now)))
+
+    def look_and_end(*given: Any, **named: Any) -> list[FrozenTrial]:
+        seen = look(*given, **named)
+        trial.set_user_attr("feasible", True)
+        study.tell(trial, 0.5)
+        monkeypatch.undo()
+        return seen
+
+    monkeypatch.setattr(study, "get_trials", look_and_end)
+    stop = Stopping(StopConfig(), tmp_path, 1, None).check(study)
+    assert stop is not None
+    assert "other workers have begun the other 1" in stop.sentence
