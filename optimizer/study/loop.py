@@ -14,6 +14,7 @@ from optimizer.errors import DiskFullError, InputError, StudyStoppedError
 from optimizer.space.fit import Fitted
 from optimizer.storage.disk import refuse_full_disk
 from optimizer.storage.outage import OUTAGES, outlast
+from optimizer.storage.undisturbed import undisturbed
 from optimizer.study.announce import write_best
 from optimizer.study.convergence import progress, remove_alert, write_alert, write_monitor
 from optimizer.study.lease import Lease, lease_renewed
@@ -24,7 +25,7 @@ from optimizer.study.results import BestTrial, best_trial, counted_trials
 from optimizer.study.samplers import build_sampler
 from optimizer.study.seeds import count_seeds
 from optimizer.study.stopping import Stop, Stopping
-from optimizer.study.telling import recover_results, tell
+from optimizer.study.telling import hand_back, recover_results, tell
 from optimizer.study.turns import turn
 from optimizer.trial import attrs
 from optimizer.trial.outcome import Outcome
@@ -84,6 +85,8 @@ class Loop:
         self.config, self.study, self.audience = config, study, audience
         self.stopping, self.space = stopping, space_of(config)
         self.failures = self.refusals = self.new_trials = 0
+        self.held: int | None = None
+        """Optuna's id of the trial that was asked for and of which nothing is told yet."""
 
     def run(self, make_objective: Callable[[], Objective]) -> StudyResult:
         with deletion_is_said(self.study, self.config):
@@ -91,6 +94,9 @@ class Loop:
             remove_alert(self.config.folder)
             try:
                 ended = self._trials(make_objective)
+            except KeyboardInterrupt as error:
+                self._hand_back(f"stopped by {error}")
+                raise
             except StudyStoppedError as error:
                 self.study.set_user_attr(attrs.STOP_REASON, str(error))
                 raise
@@ -121,6 +127,11 @@ class Loop:
             write_alert(self.config.folder, self._best(), stop.sentence)
         return _Ended(stop.sentence)
 
+    def _hand_back(self, reason: str) -> None:
+        if self.held is not None:
+            with suppress(*OUTAGES):  # then the next start finds the trial
+                hand_back(self.study, self.held, reason, self.config.folder)
+
     def _next(self) -> tuple[optuna.Trial, Lease] | Stop:
         """Ask for a trial, unless another worker's last one has ended the study."""
         with turn(self.config):
@@ -137,8 +148,10 @@ class Loop:
                 seeds=count_seeds(self.study),
                 trials_so_far=_begun(self.study),
             )
-            trial, lease = self.study.ask(), Lease.mine()
-            trial.set_user_attr(attrs.LEASE, lease.as_dict())
+            with undisturbed():
+                trial, lease = self.study.ask(), Lease.mine()
+                self.held = trial._trial_id
+                trial.set_user_attr(attrs.LEASE, lease.as_dict())
             return trial, lease
 
     def _one(self, objective: Objective, trial: optuna.Trial, lease: Lease) -> Outcome:
@@ -172,6 +185,7 @@ class Loop:
         """Record an outcome; returns its number and the best trial there is then."""
         frozen = self.study._storage.get_trial(trial._trial_id)
         number = tell(self.study, frozen, outcome, self.config.folder)
+        self.held = None
         best = self._best()
         if best is not None:
             # Also where it did not change: an earlier run may have died before it could.

@@ -76,13 +76,13 @@ def fail_and_retry(
     except optuna.exceptions.UpdateFinishedTrialError:
         logger.warning("trial %d was ended from outside; it does not run again", trial.number)
         return False
-    history: dict[str, Any] = trial.user_attrs.get(attrs.RETRY_OF, {"trial": None, "retries": 0})
+    history: dict[str, Any] = trial.user_attrs.get(attrs.RETRY_OF, {"trials": [], "retries": 0})
     retries = int(history["retries"]) + cost
     again = retries <= MOST_RETRIES
     if again and not _has_copy(study, trial):
         # Before the state changes: a process that dies between the two finds this trial running
         # and its copy there, not a trial that failed and will never be done again.
-        _enqueue_copy(study, trial, retries)
+        _enqueue_copy(study, trial, [*history["trials"], trial.number], retries)
     study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
     if again:
         logger.warning("trial %d (%s) will run again: %s", trial.number, outcome, reason)
@@ -93,12 +93,16 @@ def fail_and_retry(
 
 def _has_copy(study: optuna.Study, trial: FrozenTrial) -> bool:
     others = study.get_trials(deepcopy=False)
-    return any(t.user_attrs.get(attrs.RETRY_OF, {}).get("trial") == trial.number for t in others)
+    return any(
+        trial.number in t.user_attrs.get(attrs.RETRY_OF, {"trials": []})["trials"] for t in others
+    )
 
 
-def _enqueue_copy(study: optuna.Study, trial: FrozenTrial, retries: int) -> None:
+def _enqueue_copy(
+    study: optuna.Study, trial: FrozenTrial, attempts: list[int], retries: int
+) -> None:
     kept = {k: v for k, v in trial.user_attrs.items() if k == attrs.SEED_ID}
-    kept[attrs.RETRY_OF] = {"trial": trial.number, "retries": retries}
+    kept[attrs.RETRY_OF] = {"trials": attempts, "retries": retries}
     # A trial has params once they were suggested; until then a seed is what was enqueued.
     params = trial.system_attrs.get(_FIXED_PARAMS, {}) | trial.params
     study.enqueue_trial(params, user_attrs=kept)

@@ -51,6 +51,14 @@ def tell(study: optuna.Study, trial: FrozenTrial, outcome: Outcome, folder: Path
     return record_again(study, ended, values, facts, folder)
 
 
+def hand_back(study: optuna.Study, trial_id: int, reason: str, folder: Path) -> None:
+    """Let go of a trial whose worker was stopped before it began it, or before it could tell."""
+    trial = study._storage.get_trial(trial_id)
+    if not trial.state.is_finished():
+        stopped = Outcome("interrupted", "interrupted", reason)
+        tell(study, trial, _completed(_result_of(folder, trial.number)) or stopped, folder)
+
+
 def _note(study: optuna.Study, trial: FrozenTrial, facts: dict[str, Any]) -> bool:
     """Write facts to a trial that has not ended; returns whether it has not."""
     try:
@@ -68,7 +76,7 @@ def recover_results(study: optuna.Study, folder: Path) -> list[int]:
     """
     recorded = []
     for trial in orphans(study):
-        if outcome := _completed(folder / f"trial_{trial.number:04d}" / RESULT):
+        if outcome := _completed(_result_of(folder, trial.number)):
             recorded.append(tell(study, trial, outcome, folder))
             logger.warning("trial %d: its result, left by a dead worker, is taken", trial.number)
     return recorded
@@ -77,7 +85,11 @@ def recover_results(study: optuna.Study, folder: Path) -> list[int]:
 def untold(study: optuna.Study, folder: Path) -> list[int]:
     """The numbers of trials that `recover_results` would record."""
     numbers = (trial.number for trial in orphans(study))
-    return [n for n in numbers if _completed(folder / f"trial_{n:04d}" / RESULT)]
+    return [n for n in numbers if _completed(_result_of(folder, n))]
+
+
+def _result_of(folder: Path, number: int) -> Path:
+    return folder / f"trial_{number:04d}" / RESULT
 
 
 def _completed(path: Path) -> Outcome | None:

@@ -62,6 +62,8 @@ class Objective:
         result = {"outcome": outcome.kind, "reason": outcome.reason, "value": outcome.value}
         origin = provenance(self.bench) | {"space_digest": self.space.digest()}
         folder.write("result.json", result | origin | outcome.attributes)
+        if outcome.state not in ("failed", "interrupted"):
+            folder.forget_state()
         return outcome if outcome.replace_worker else replace(outcome, replace_worker=self._crept())
 
     def _crept(self) -> str:
@@ -96,7 +98,6 @@ class Objective:
                 observe=self._observer(folder, settings, board),
             )
             self.bench.check_base_unchanged()
-            folder.forget_state()
             best = max(scored, key=lambda s: s.rank)
             if not best.scores.health.ok:
                 raise BadPicturesError(scored[-1].scores.health.sentence())
@@ -116,7 +117,7 @@ class Objective:
         earlier = trial.user_attrs.get(attrs.RETRY_OF)
         if earlier is None:
             return None
-        folder.take_over(earlier["trial"])
+        folder.take_over(earlier["trials"])
         state = self.bench.trainer.stopped_at(settings, folder.state)
         folder.keep_steps(state.global_step if state else 0)
         return state

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,24 @@ class TrialFolder:
         """Where TensorBoard finds the run."""
         return self.path / "tensorboard"
 
-    def take_over(self, number: int) -> None:
+    def take_over(self, numbers: Sequence[int]) -> None:
         """Begin where an interrupted trial ended; its files are copied here.
 
         What it drew and trained after its last state is made again, to the same result.
+
+        Args:
+            numbers: the trial's earlier attempts, oldest first. The state is with the last of them
+                that lived long enough to have one.
         """
-        earlier = self.study_folder / f"trial_{number:04d}"
-        if (earlier / "state").is_dir():
-            # Not its notes of how it ended.
-            notes = shutil.ignore_patterns("hang.*", "result.json")
-            shutil.copytree(earlier, self.path, ignore=notes, dirs_exist_ok=True)
-            shutil.rmtree(earlier / "state")
+        folders = [self.study_folder / f"trial_{number:04d}" for number in reversed(numbers)]
+        earlier = next((folder for folder in folders if (folder / "state").is_dir()), None)
+        if earlier is None:
+            return
+        # Not its notes of how it ended; and the state last, in one step: of two folders where a
+        # kill may come between, the one that is whole has it.
+        left = shutil.ignore_patterns("hang.*", "result.json", "state")
+        shutil.copytree(earlier, self.path, ignore=left, dirs_exist_ok=True)
+        (earlier / "state").rename(self.state)
 
     def forget_state(self) -> None:
         """A finished trial needs none."""

@@ -148,12 +148,12 @@ def _key(params: dict[str, Any]) -> str:
 
 def _check_retries(trials: Sequence[FrozenTrial]) -> None:
     """What was stopped or killed ran again, once, as the same trial."""
-    copies = Counter(t.user_attrs[attrs.RETRY_OF]["trial"] for t in trials if _retry(t))
+    copies = Counter(t.user_attrs[attrs.RETRY_OF]["trials"][-1] for t in trials if _retry(t))
     assert set(copies.values()) <= {1}
     lost = [t for t in trials if t.user_attrs.get(attrs.OUTCOME) in LOST]
     assert {t.number for t in lost} <= set(copies)
     for copy in filter(_retry, trials):
-        original = trials[copy.user_attrs[attrs.RETRY_OF]["trial"]]
+        original = trials[copy.user_attrs[attrs.RETRY_OF]["trials"][-1]]
         assert original.state is TrialState.FAIL
         assert original.params.items() <= _given(copy).items()
 

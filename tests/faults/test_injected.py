@@ -34,4 +34,4 @@ def test_a_trial_that_hangs_is_ended_and_goes_on_in_a_fresh_process(
     assert "_suffer" in (bed.config.folder / "trial_0001" / "hang.txt").read_text()
     again = next(trial for trial in bed.trials() if attrs.RETRY_OF in trial.user_attrs)
     # The trial goes on where it was: updates before the hang are not made again.
-    assert [e["step"] for e in bed.events("step") if e["trial"] == again.number][0] == 5
+    assert next(e["step"] for e in bed.events("step") if e["trial"] == again.number) == 5

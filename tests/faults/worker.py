@@ -124,7 +124,7 @@ class PausingObjective:
         earlier = trial.user_attrs.get(attrs.RETRY_OF)
         if earlier is None:
             return 0
-        folder.take_over(earlier["trial"])
+        folder.take_over(earlier["trials"])
         path = folder.state / STATE
         return int(json.loads(path.read_bytes())["step"]) if path.exists() else 0
 

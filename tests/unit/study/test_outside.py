@@ -104,6 +104,6 @@ def test_bad_input_in_mid_study_leaves_the_trial_to_be_run_again(
         run_values(config, during=vanish)
     first, second, copy = open_study(config).trials
     assert [t.state.name for t in (first, second, copy)] == ["COMPLETE", "FAIL", "WAITING"]
-    assert copy.user_attrs["retry_of"] == {"trial": 1, "retries": 0}
+    assert copy.user_attrs["retry_of"] == {"trials": [1], "retries": 0}
     run_values(config)
     assert open_study(config).trials[2].params == second.params

@@ -78,7 +78,7 @@ def test_a_hanging_trial_is_told_from_a_killed_one_and_begun_again_once(make_stu
     first, second, third, _ = open_study(config).trials
     assert {trial.user_attrs["outcome"] for trial in (first, second, third)} == {"hung"}
     assert first.user_attrs["reason"] == "nothing moved for 10 minutes"
-    assert second.user_attrs["retry_of"]["trial"] == 0
+    assert second.user_attrs["retry_of"]["trials"] == [0]
     assert "retry_of" not in third.user_attrs
 
 
@@ -112,7 +112,7 @@ def test_a_process_that_died_in_recovery_leaves_one_copy(
 ) -> None:
     config = make_study(storage=database)
     trial, study = running(config), open_study(config)
-    study.enqueue_trial(trial.params, user_attrs={"retry_of": {"trial": 0, "retries": 1}})
+    study.enqueue_trial(trial.params, user_attrs={"retry_of": {"trials": [0], "retries": 1}})
     fail_and_retry(study, trial, "killed", "power loss", cost=1)
     assert [t.state.name for t in study.trials] == ["FAIL", "WAITING"]
 

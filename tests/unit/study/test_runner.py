@@ -20,6 +20,7 @@ from optimizer.study.open import open_study, space_of
 from optimizer.study.runner import run_study
 from optimizer.study.turns import turn
 from optimizer.trial.outcome import Outcome, State
+from optimizer.trial.record import TrialFolder
 
 Make = Callable[..., StudyConfig]
 
@@ -239,3 +240,42 @@ def test_workers_that_start_together_never_get_the_same_seed(make_study: Make) -
     for thread in threads:
         thread.join()
     assert len(rates) == len(set(rates)) == 12
+
+
+class Stopped(Quiet):
+    """Somebody presses Ctrl-C when a trial was asked for and not yet begun."""
+
+    def trial_began(self, number: int) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+
+def test_stopped_before_a_trial_begins_it_runs_again_at_no_cost(
+    make_study: Make, database: str | None
+) -> None:
+    config = make_study(storage=database)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(config, lambda: never, Stopped(), n_trials=1)
+    stopped, again = open_study(config).trials
+    assert (stopped.user_attrs["outcome"], stopped.state) == ("interrupted", TrialState.FAIL)
+    assert stopped.user_attrs["reason"] == "stopped by SIGTERM"
+    assert again.user_attrs["retry_of"] == {"trials": [0], "retries": 0}
+
+
+def test_stopped_before_a_result_could_be_told_it_is_kept(make_study: Make) -> None:
+    config = make_study()
+
+    def objective(trial: optuna.Trial) -> Outcome:
+        space_of(config).suggest(trial)
+        result = {"outcome": "complete", "reason": "", "value": 0.7, "objective_se": 0.1}
+        TrialFolder(config.folder, trial.number).write("result.json", result)
+        raise KeyboardInterrupt("SIGINT")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(config, lambda: objective, Quiet(), n_trials=1)
+    (trial,) = open_study(config).trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.7)
+
+
+def never(trial: optuna.Trial) -> Outcome:
+    """No trial should come to this."""
+    raise AssertionError(trial.number)

@@ -79,7 +79,7 @@ def test_what_a_killed_worker_wrote_of_a_failure_is_run_again(
     config = make_study()
     die_after(config, RESULT | {"outcome": "interrupted", "value": None})
     assert run_values(config).new_trials == 3
-    assert open_study(config).trials[1].user_attrs["retry_of"] == {"trial": 0, "retries": 1}
+    assert open_study(config).trials[1].user_attrs["retry_of"] == {"trials": [0], "retries": 1}
 
 
 def asked(study: optuna.Study) -> FrozenTrial:

@@ -61,7 +61,7 @@ def test_steps_are_a_line_each(study: Path) -> None:
 def test_an_interrupted_trial_is_taken_over_with_all_its_files(study: Path) -> None:
     earlier = interrupted(study, 3)
     folder = TrialFolder(study, 4)
-    folder.take_over(3)
+    folder.take_over([3])
     assert (folder.state / "position.json").read_text() == "position.json"
     assert (folder.checkpoints / "small-000002.safetensors").exists()
     assert (folder.path / "metrics.jsonl").read_text() == (
@@ -71,11 +71,21 @@ def test_an_interrupted_trial_is_taken_over_with_all_its_files(study: Path) -> N
     assert (earlier.checkpoints / "small-000002.safetensors").exists()
 
 
+def test_an_attempt_that_died_while_it_took_over_is_passed_by(study: Path) -> None:
+    """Half of the files were copied, the state was not moved."""
+    interrupted(study, 3)
+    TrialFolder(study, 4).append_step({"global_step": 1})
+    folder = TrialFolder(study, 5)
+    folder.take_over([3, 4])
+    assert (folder.state / "position.json").exists()
+    assert (folder.checkpoints / "small-000002.safetensors").exists()
+
+
 def test_a_trial_without_a_state_is_begun_anew(study: Path) -> None:
     interrupted(study, 3).forget_state()
     folder = TrialFolder(study, 4)
-    folder.take_over(3)
-    folder.take_over(99)
+    folder.take_over([3])
+    folder.take_over([99])
     assert not list(folder.path.iterdir())
 
 
