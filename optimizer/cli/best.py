@@ -17,13 +17,17 @@ def command(
     from optimizer.config.study import load_study
     from optimizer.errors import StudyError
     from optimizer.report.tables import print_best
+    from optimizer.study.announce import write_best
     from optimizer.study.open import load_existing
     from optimizer.study.results import best_trial
 
     config = load_study(study)
-    best = best_trial(load_existing(config), config.folder)
+    opened = load_existing(config)
+    best = best_trial(opened, config.folder)
     if best is None:
         raise StudyError(f"{study}: no trial has finished yet")
+    # Somebody may have picked it in a note on the dashboard, where only the database hears of it.
+    write_best(config, opened, best)
     if checkpoint:
         typer.echo(best.checkpoint)
     else:

@@ -13,8 +13,9 @@ from optimizer.report.tables import console
 from optimizer.scoring.scorer import Scored
 from optimizer.scoring.sheet import write_sheet
 from optimizer.study.announce import write_best
-from optimizer.study.checkpoints import Entry, entries
+from optimizer.study.checkpoints import entries
 from optimizer.study.choice import keep_finals
+from optimizer.study.entry import Entry
 from optimizer.study.finals import FILE, Finals, held_before, hold, write_finals
 from optimizer.study.open import load_existing
 from optimizer.study.results import best_trial

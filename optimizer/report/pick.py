@@ -1,7 +1,5 @@
 """`optimizer pick`: a person overrules the scores."""
 
-from dataclasses import asdict
-
 import optuna
 
 from optimizer.config.study import StudyConfig
@@ -9,7 +7,7 @@ from optimizer.errors import StudyError
 from optimizer.report.tables import console, print_best
 from optimizer.study.announce import write_best
 from optimizer.study.checkpoints import entry_of
-from optimizer.study.choice import Choice, keep_pick
+from optimizer.study.choice import keep_pick, picked
 from optimizer.study.open import load_existing
 from optimizer.study.results import best_trial
 
@@ -17,9 +15,7 @@ from optimizer.study.results import best_trial
 def pick(config: StudyConfig, trial: int, epoch: int, why: str) -> None:
     """Make a checkpoint the study's best; raises StudyError when there is no such one."""
     study = load_existing(config)
-    entry = asdict(entry_of(study, config.folder, trial, epoch))
-    del entry["sha256"]
-    keep_pick(study, Choice(**entry, chosen_by="pick", why=why))
+    keep_pick(study, picked(entry_of(study, config.folder, trial, epoch), why))
     _tell(config, study)
 
 

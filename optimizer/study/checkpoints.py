@@ -1,35 +1,17 @@
-"""Every scored checkpoint of a study, read from its trials' scores.json."""
+"""The scored checkpoints of a whole study."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from optimizer.errors import StudyError
-from optimizer.scoring.health import Health
+from optimizer.study.entry import Entry, entries_of
 from optimizer.study.results import feasible_trials
-from optimizer.trial import attrs
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A checkpoint as the search scored it."""
-
-    trial: int
-    epoch: int
-    checkpoint: str
-    """Within the study's folder."""
-    sha256: str
-    objective: float
-    objective_se: float
 
 
 def entries(study: optuna.Study, folder: Path, top: int) -> list[Entry]:
     """The best `top` checkpoints across trials, best first; those deleted since are left out."""
-    found = [entry for trial in feasible_trials(study) for entry in _of_trial(trial, folder)]
+    found = [entry for trial in feasible_trials(study) for entry in entries_of(trial, folder)]
     there = [entry for entry in found if (folder / entry.checkpoint).is_file()]
     return sorted(there, key=lambda entry: entry.objective, reverse=True)[:top]
 
@@ -46,7 +28,7 @@ def entry_of(study: optuna.Study, folder: Path, trial: int, epoch: int) -> Entry
         raise StudyError(
             f"{study.study_name} has no trial {trial} with usable pictures; it has: {known}"
         )
-    of_trial = {entry.epoch: entry for entry in _of_trial(trials[trial], folder)}
+    of_trial = {entry.epoch: entry for entry in entries_of(trials[trial], folder)}
     if epoch not in of_trial:
         known = ", ".join(map(str, sorted(of_trial)))
         raise StudyError(
@@ -57,19 +39,3 @@ def entry_of(study: optuna.Study, folder: Path, trial: int, epoch: int) -> Entry
     if not (folder / found.checkpoint).is_file():
         raise StudyError(f"{folder / found.checkpoint} has been deleted; pick one that is there")
     return found
-
-
-def _of_trial(trial: FrozenTrial, folder: Path) -> Iterator[Entry]:
-    """The checkpoints of a trial whose pictures may be scored."""
-    best = Path(trial.user_attrs[attrs.CHECKPOINT])
-    path = folder / f"trial_{trial.number:04d}" / "scores.json"
-    for told in json.loads(path.read_bytes())["checkpoints"]:
-        if Health.from_dict(told["health"]).ok:
-            yield Entry(
-                trial=trial.number,
-                epoch=told["epoch"],
-                checkpoint=(best.parent / told["file"]).as_posix(),
-                sha256=told["sha256"],
-                objective=told["objective"],
-                objective_se=told["objective_se"],
-            )

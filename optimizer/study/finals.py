@@ -12,8 +12,8 @@ from typing import Any
 from optimizer.files import write_json
 from optimizer.scoring.compare import Difference, differences
 from optimizer.scoring.scorer import Scored
-from optimizer.study.checkpoints import Entry
 from optimizer.study.choice import Choice
+from optimizer.study.entry import Entry
 
 FILE = "finals.json"
 

@@ -71,7 +71,7 @@ def best_trial(study: optuna.Study, folder: Path) -> BestTrial | None:
     trials = feasible_trials(study)
     if not trials:
         return None
-    best = choose(study, trials)
+    best = choose(study, trials, folder)
     params = next(t.user_attrs[attrs.EFFECTIVE] for t in trials if t.number == best.trial)
     return BestTrial(
         number=best.trial,

@@ -196,9 +196,11 @@ def test_judge_that_is_none(command: Command, project: Path) -> None:
     refused(command("worker", study(project)), "models/sd15/vae")
 
 
-def test_storage_that_cannot_be_opened(command: Command, project: Path) -> None:
-    url = "postgresql://me:hunter2@127.0.0.1:1/none"
-    edit(study(project), "n_trials = 10", f'n_trials = 10\nstorage = "{url}"')
+def test_storage_that_cannot_be_opened(
+    command: Command, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_URL", "postgresql://me:hunter2@127.0.0.1:1/none")
+    edit(study(project), "n_trials = 10", 'n_trials = 10\nstorage = "env:STUDY_URL"')
     ended = command("worker", study(project))
     refused(ended, "cannot be opened")
     assert "hunter2" not in ended.text

@@ -1,19 +1,20 @@
 """Who is best in the end: search, finals, or a person; and the same trials under another preset."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from optuna.trial import TrialState, create_trial
+from optuna_dashboard._note import save_note_with_version
 
 from optimizer.config.study import StudyConfig, load_study
 from optimizer.errors import ConfigError, StudyError
 from optimizer.study.announce import write_best
 from optimizer.study.best_params import read_best_params
-from optimizer.study.checkpoints import Entry, entries, entry_of
-from optimizer.study.choice import Choice, keep_finals, keep_pick
+from optimizer.study.checkpoints import entries, entry_of
+from optimizer.study.choice import keep_finals, keep_pick, picked
+from optimizer.study.entry import Entry
 from optimizer.study.finals import Finals, held_before, hold, write_finals
 from optimizer.study.open import load_existing, open_study
 from optimizer.study.rescore import renamed, rescore
@@ -127,9 +128,7 @@ def test_a_later_trial_that_beats_them_all_makes_finals_out_of_date(three: Study
 def test_a_person_overrules_both_and_can_take_it_back(three: StudyConfig) -> None:
     announced(three, held(three, {(1, 2): 0.5, (2, 4): 0.66, (1, 4): 0.6}))
     study = load_existing(three)
-    entry = asdict(entry_of(study, three.folder, 0, 2))
-    del entry["sha256"]
-    keep_pick(study, Choice(**entry, chosen_by="pick", why="the eyes"))
+    keep_pick(study, picked(entry_of(study, three.folder, 0, 2), "the eyes"))
     best = best_of(three)
     assert (best.number, best.epoch, best.chosen_by, best.why) == (0, 2, "pick", "the eyes")
     add_trial(three, study, 3, {2: scored(metrics(0.79))})
@@ -259,3 +258,51 @@ def test_rescoring_what_cannot_be(three: StudyConfig) -> None:
     (three.folder / "anchors.json").unlink()
     with pytest.raises(StudyError, match=r"anchors\.json is missing or damaged"):
         rescore(three, renamed(three, "other", "style"))
+
+
+def noted(config: StudyConfig, trial: int, body: str) -> None:
+    """What somebody writes into a trial's note on the dashboard."""
+    study = load_existing(config)
+    of_trial = study.get_trials(deepcopy=False)[trial]._trial_id
+    save_note_with_version(study._storage, study._study_id, of_trial, 1, body)
+
+
+@pytest.mark.parametrize(
+    ("line", "epoch", "why"),
+    [
+        ("pick: 2 the eyes, 眼睛", 2, "the eyes, 眼睛"),
+        ("Pick: epoch 2, she looks right", 2, "she looks right"),
+        ("pick:", 4, "picked on the dashboard"),
+    ],
+)
+def test_a_pick_in_a_note_of_the_dashboard(
+    three: StudyConfig, line: str, epoch: int, why: str
+) -> None:
+    # Longer than what the dashboard keeps in one piece.
+    table = "| a table |\n" * 400
+    noted(three, 0, f"# Objective 0.5\n{table}\n{line}\nand more\n")
+    best = best_of(three)
+    assert (best.number, best.epoch, best.chosen_by, best.why) == (0, epoch, "pick", why)
+
+
+def test_a_pick_in_a_note_yields_to_that_of_the_command(three: StudyConfig) -> None:
+    noted(three, 0, "pick: 2 the eyes")
+    study = load_existing(three)
+    keep_pick(study, picked(entry_of(study, three.folder, 2, 4), "the ears"))
+    assert (best_of(three).number, best_of(three).why) == (2, "the ears")
+
+
+def test_of_two_picks_in_notes_the_better_counts(three: StudyConfig) -> None:
+    for trial in (0, 2):
+        noted(three, trial, "pick: 2")
+    assert (best_of(three).number, best_of(three).epoch) == (0, 2)
+
+
+@pytest.mark.parametrize("note", ["pick: 3", "I would pick another one", "to pick one: `pick: 2`"])
+def test_a_note_that_picks_nothing_leaves_the_search_its_best(
+    three: StudyConfig, note: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    noted(three, 0, note)
+    assert (best_of(three).number, best_of(three).chosen_by) == (1, "search")
+    asked_for_what_is_not_there = note == "pick: 3"
+    assert ("picks epoch 3" in caplog.text) == asked_for_what_is_not_there
