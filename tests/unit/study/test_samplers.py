@@ -47,6 +47,15 @@ def test_auto_takes_a_gaussian_process_where_it_sees_everything(
     assert type(sampler(make_study(space=space, sampler="auto"))) is kind
 
 
+def test_auto_leaves_very_many_trials_to_tpe(make_study: Make) -> None:
+    """A Gaussian process would think longer than a trial takes."""
+    config = make_study(space=RATE, sampler="auto")
+    assert type(sampler(config, trials_so_far=499)) is GPSampler
+    assert type(sampler(config, trials_so_far=500)) is TPESampler
+    named = make_study(space=RATE, sampler="gp")
+    assert type(sampler(named, trials_so_far=500)) is GPSampler
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
