@@ -52,12 +52,18 @@ def limit_memory(device: torch.device, limit: float | None) -> None:
         logger.info("at most %.1f of %.1f GiB of the card are taken", limit, total / GIB)
 
 
+def free_unused() -> None:
+    """Give back what no live tensor holds, also where Python has not yet noticed."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def memory_held(device: torch.device) -> int:
     """Bytes of the card that live tensors hold, once all that can be freed is; 0 on the CPU."""
     if device.type != "cuda":
         return 0
-    gc.collect()
-    torch.cuda.empty_cache()
+    free_unused()
     return int(torch.cuda.memory_allocated(device))
 
 

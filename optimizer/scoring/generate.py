@@ -10,6 +10,7 @@ from torch import Tensor
 
 from optimizer.config.scoring import ScoringConfig
 from optimizer.models.base import DiffusionModel, PromptEmbeds, Size
+from optimizer.models.device import free_unused
 from optimizer.models.text import count_tokens
 from optimizer.scoring.prompts import PlannedPicture
 from optimizer.scoring.schedulers import fresh_scheduler
@@ -26,20 +27,39 @@ def draw(
     Each picture has a generator of its own on the CPU: its noise depends neither on its place in
     a batch nor on the device. Prompts are encoded once each. The model is afterwards as it was,
     also in the middle of training, and so is the global random state. A picture with values that
-    are not finite comes out black.
+    are not finite comes out black. Batches that do not fit into memory are halved.
 
     Raises:
+        torch.OutOfMemoryError: not even one picture fits.
         ConfigError: the resolution does not fit the model.
     """
     size = picture_size(model, config.resolution)
-    images: list[Image.Image] = []
     with _drawing(model, config), torch.no_grad():
         embeds = _encoded(model, plan, config)
-        for start in range(0, len(plan), config.batch_size):
-            batch = plan[start : start + config.batch_size]
-            latents = _latents(model, batch, embeds, config, size)
-            images += [decode(model, one) for one in latents]
-    return images
+        return [decode(model, one) for one in _all_latents(model, plan, embeds, config, size)]
+
+
+def _all_latents(
+    model: DiffusionModel,
+    plan: Sequence[PlannedPicture],
+    embeds: dict[str, PromptEmbeds],
+    config: ScoringConfig,
+    size: Size,
+) -> Iterator[Tensor]:
+    """Picture by picture, from batches as large as asked for or as memory allows."""
+    done, count = 0, config.batch_size
+    while batch := plan[done : done + count]:
+        try:
+            yield from _latents(model, batch, embeds, config, size)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        else:
+            done += len(batch)
+            continue
+        count = len(batch) // 2
+        logger.warning("out of memory: drawing goes on with batches of %d", count)
+        free_unused()  # out here the error, which held the failed batch, is gone
 
 
 def _encoded(

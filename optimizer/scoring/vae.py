@@ -1,6 +1,8 @@
 """Between pictures and latents, at sizes that a model can draw."""
 
+import logging
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +11,9 @@ from torch import Tensor
 
 from optimizer.errors import ConfigError
 from optimizer.models.base import DiffusionModel, Size
+from optimizer.models.device import free_unused
+
+logger = logging.getLogger(__name__)
 
 DIFFUSERS_FACTOR = 8
 """diffusers' pipelines refuse sides that are no multiple of it, whatever the VAE."""
@@ -37,11 +42,33 @@ def decode(model: DiffusionModel, latents: Tensor) -> Image.Image:
     vae = model.pipeline.vae
     weights = next(vae.parameters())
     unscaled = latents[None].to(weights.device, weights.dtype) / vae.config.scaling_factor
-    pixels: Tensor = vae.decode(unscaled).sample[0].float()
+    pixels = _decoded(vae, unscaled)[0].float()
     if not pixels.isfinite().all():
         pixels = torch.full_like(pixels, -1)
     levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
+
+
+def _decoded(vae: Any, latents: Tensor) -> Tensor:
+    """Whole, or from the first time on that memory does not allow it in tiles."""
+    pixels: Tensor
+    try:
+        pixels = vae.decode(latents).sample
+    except torch.OutOfMemoryError:
+        if vae.use_tiling:
+            raise
+    else:
+        return pixels
+    logger.warning("out of memory: from here on the VAE decodes in tiles, which may show seams")
+    free_unused()
+    vae.enable_tiling()
+    # diffusers' own tile is as large as a picture of the model's native size.
+    vae.tile_latent_min_size = max(latents.shape[-2:]) // 2
+    vae.tile_sample_min_size = vae.tile_latent_min_size * 2 ** (
+        len(vae.config.block_out_channels) - 1
+    )
+    pixels = vae.decode(latents).sample
+    return pixels
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """What a run does when the card's memory is full, instead of dying."""
 
-import gc
 import logging
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import SpilledError
+from optimizer.models.device import free_unused
 from optimizer.training.adapters import Adapters
 from optimizer.training.spill import SpillGuard
 
@@ -56,9 +56,7 @@ class MemoryLadder:
                 if not self._go_down(batch, "out of memory"):
                     raise
             # Out here the error, which held the failed step's tensors, is gone.
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            free_unused()
 
     def paced(self, seconds: float, batch: int) -> None:
         """Take note of how long an update took; needs less from the next one on if that is a spill.

@@ -213,3 +213,56 @@ def test_rebuilt_is_the_vae_and_nothing_else(
         decoded = vae.decode(vae.encode(pixels).latent_dist.mode()).sample[0]
     expected = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()
     assert np.abs(levels([rebuilt(sd15, image, None)])[0] - expected).max() <= 1
+
+
+class Greedy:
+    """Has a network say that memory is out for inputs above a size."""
+
+    def __init__(self, network: torch.nn.Module, fits: Callable[[torch.Tensor], bool]) -> None:
+        self.fits, self.refused = fits, 0
+        self.handle = network.register_forward_pre_hook(self._check)
+
+    def _check(self, _: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        if not self.fits(given[0]):
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    def __enter__(self) -> "Greedy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.remove()
+
+
+def test_batches_that_do_not_fit_are_halved(
+    model: PipelineModel, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = settings(batch_size=3)
+    whole = levels(draw(model, PLAN, config))
+    with Greedy(model.pipeline.unet, lambda x: len(x) <= 2) as greedy:  # guidance doubles batches
+        halved = levels(draw(model, PLAN, config))
+    assert greedy.refused == 1
+    assert "batches of 1" in caplog.text
+    assert np.abs(whole - halved).max() <= 1
+
+
+def test_not_even_one_picture_fits(model: PipelineModel, settings: Settings) -> None:
+    with Greedy(model.pipeline.unet, lambda _: False), pytest.raises(torch.OutOfMemoryError):
+        draw(model, PLAN, settings(batch_size=3))
+
+
+def test_a_picture_too_large_for_the_vae_is_decoded_in_tiles(
+    sd15: Sd15Model, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    vae = sd15.pipeline.vae
+    whole = levels(draw(sd15, PLAN, settings()))
+    side = 32 // sd15.pipeline.vae_scale_factor
+    try:
+        with Greedy(vae.decoder, lambda z: z.shape[-1] < side) as greedy:
+            tiled = levels(draw(sd15, PLAN, settings()))
+    finally:
+        vae.disable_tiling()
+    assert greedy.refused == 1, "then it is known"
+    assert "in tiles" in caplog.text
+    assert tiled.shape == whole.shape
+    assert np.corrcoef(tiled.ravel(), whole.ravel())[0, 1] > 0.9
