@@ -47,31 +47,41 @@ def main() -> None:
         _report([(_seconds(warm), _seconds(cold)) for _ in range(pairs)])
 
 
-def _warm_trial(folder: Path) -> Callable[[], object]:
+def prepared_data(folder: Path) -> PreparedData:
+    """The pictures in a folder, on the demo's SDXL."""
     config = ModelConfig(family="sdxl", pretrained_model_name_or_path=str(WEIGHTS))
     model = load_model(config, torch.device("cpu"))
     subset = {"image_dir": str(folder / "images"), "num_repeats": 1, "caption_extension": ".txt"}
     table = {"resolution": 64, "batch_size": BATCH, "subsets": [subset]}
     dataset = dataset_config_from({"datasets": [table]}, folder / "dataset.toml")
-    data = PreparedData(scan(dataset), model, TensorStore(folder / "cache"))
-    trainer = Trainer(model, data)
-    epochs = STEPS * BATCH // PICTURES
-    settings = Hyperparameters(
+    return PreparedData(scan(dataset), model, TensorStore(folder / "cache"))
+
+
+def trial_settings(batch: int, steps: int, pictures: int) -> Hyperparameters:
+    """As the reference loop trains; whole epochs of at least so many steps."""
+    epochs = -(-steps * batch // pictures)
+    return Hyperparameters(
         learning_rate=RATE,
         network_dim=RANK,
         network_alpha=float(RANK),
         targets="attention",
         optimizer_type="AdamW8bit",
         lr_scheduler="cosine",
+        train_batch_size=batch,
         max_train_epochs=epochs,
         save_every_n_epochs=epochs,
         gradient_checkpointing=False,
     )
+
+
+def _warm_trial(folder: Path) -> Callable[[], object]:
+    data = prepared_data(folder)
+    trainer, settings = Trainer(data.model, data), trial_settings(BATCH, STEPS, PICTURES)
     return lambda: trainer.train(settings, folder / "warm", "trial")
 
 
 def _cold_process(folder: Path) -> Callable[[], object]:
-    script = Path(__file__).with_name("plain_script.py")
+    script = Path(__file__).with_name("reference_loop.py")
     command = [sys.executable, script, "--model", WEIGHTS, "--images", folder / "images"]
     command += ["--output", folder / "cold", "--steps", STEPS, "--batch-size", BATCH]
     command += ["--rank", RANK, "--learning-rate", RATE]

@@ -1,16 +1,18 @@
 """torch optimizers and learning-rate schedules by the names that sd-scripts' users write."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
+from torch.nn import Parameter
 
 from optimizer.config.training import Hyperparameters
 from optimizer.errors import ConfigError
 from optimizer.training.adapters import Adapters
+from optimizer.training.flat import flattened
 
 UP_MATRICES = "lora_B"
 
@@ -42,13 +44,20 @@ def _groups(
     rate = settings.learning_rate_of(component)
     named = list(adapters.named_parameters(component))
     if settings.loraplus_lr_ratio is None:
-        yield {"params": [p for _, p in named], "lr": rate, "name": component}
+        yield _group(settings, [p for _, p in named], rate, component)
         return
     ups = [p for name, p in named if UP_MATRICES in name]
     rest = [p for name, p in named if UP_MATRICES not in name]
-    yield {"params": rest, "lr": rate, "name": component}
-    faster = rate * settings.loraplus_lr_ratio
-    yield {"params": ups, "lr": faster, "name": f"{component} up"}
+    yield _group(settings, rest, rate, component)
+    yield _group(settings, ups, rate * settings.loraplus_lr_ratio, f"{component} up")
+
+
+def _group(
+    settings: Hyperparameters, parameters: Sequence[Parameter], rate: float, name: str
+) -> dict[str, Any]:
+    # Adafactor looks at rows and columns.
+    whole = settings.optimizer_type == "Adafactor"
+    return {"params": parameters if whole else flattened(parameters), "lr": rate, "name": name}
 
 
 def _optimizer_class(name: str) -> tuple[Any, dict[str, Any]]:
@@ -70,7 +79,15 @@ def _optimizer_class(name: str) -> tuple[Any, dict[str, Any]]:
         return AdamWScheduleFree, {}
     import bitsandbytes
 
-    return getattr(bitsandbytes.optim, name), {}
+    return type(name, (_MatrixByMatrix, getattr(bitsandbytes.optim, name)), {}), {}
+
+
+class _MatrixByMatrix:
+    """bitsandbytes' optimizer, in 32 bits where the matrices before flattening were small."""
+
+    def get_config(self, gindex: int, pindex: int, group: dict[str, Any]) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config(gindex, pindex, group)  # type: ignore[misc]
+        return config | {"optim_bits": 32} if group["params"][pindex].small else config
 
 
 def build_schedule(

@@ -16,6 +16,7 @@ from optimizer.errors import NonFiniteLossError
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import Adapters
 from optimizer.training.diffusion import Diffusion, Noised
+from optimizer.training.lean import make_lean
 from optimizer.training.lora_file import lora_file, write_lora
 from optimizer.training.lora_metadata import lora_metadata
 from optimizer.training.max_norm import limit_norms
@@ -66,7 +67,9 @@ class Run:
         updates = math.ceil(micro_batches / settings.gradient_accumulation_steps)
         self.max_train_steps = updates * settings.max_train_epochs
         self.epoch = self.batches = self.global_step = 0
+        make_lean(adapters)
         torch_optimizer = build_optimizer(settings, adapters, model.device)
+        self.trained = [p for group in torch_optimizer.param_groups for p in group["params"]]
         schedule = build_schedule(settings, torch_optimizer, self.max_train_steps)
         self.torch_optimizer, self.lr_scheduler = self.accelerator.prepare(
             torch_optimizer, schedule
@@ -129,7 +132,7 @@ class Run:
 
     def _backward(self, noised: Sequence[Noised], parts: int) -> Tensor:
         """Gradients of one update; returns its loss, the mean over its batches."""
-        self.torch_optimizer.zero_grad()
+        self.torch_optimizer.zero_grad(set_to_none=False)
         total = torch.zeros((), device=self.model.device)
         for one in noised:
             for part in one.parts(parts):
@@ -143,7 +146,7 @@ class Run:
     def _step(self) -> float:
         """Move the weights; returns the norm of the gradients before clipping."""
         limit = self.settings.max_grad_norm or math.inf
-        norm = float(self.accelerator.clip_grad_norm_(self.adapters.parameters(), limit))
+        norm = float(self.accelerator.clip_grad_norm_(self.trained, limit))
         self.torch_optimizer.step()
         self.lr_scheduler.step()
         if self.settings.scale_weight_norms is not None:

@@ -120,8 +120,9 @@ def test_what_was_trained_is_what_loads(
     bare = predict(model)
     with applied_lora(model, path):
         ours = predict(model)
-    assert torch.equal(ours, expected)
-    assert not torch.equal(ours, bare)
+    # Training adds the product in one operation, PEFT in two.
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    assert (ours - bare).abs().max() > 1e-2
     assert torch.equal(predict(model), bare)
     found = read_header(path)
     assert found.family == family
@@ -166,7 +167,7 @@ def test_sdxl_file_under_diffusers_numbers_loads_too(
     assert renamed.keys() != tensors.keys()
     save_file(renamed, tmp_path / "theirs.safetensors", metadata)
     with applied_lora(model, tmp_path / "theirs.safetensors"):
-        assert torch.equal(predict(model), expected)
+        torch.testing.assert_close(predict(model), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_alpha_of_every_module_is_its_own(prepared: Prepared, tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
-"""The comparison: one LoRA training as a script of its own, the way a search would start a process.
+"""The comparison: an honest plain training loop, in the manner of the public diffusers examples.
 
-Written in the manner of the public diffusers SDXL LoRA examples: accelerate, PEFT attention
-adapters, AdamW8bit; VAE latents and embeddings are computed once at the start, as those scripts do
-when told to cache.
+accelerate, PEFT attention adapters, AdamW8bit, gradient checkpointing when asked for; VAE latents
+and embeddings are computed once at the start, as those scripts do when told to cache. As a script
+it is what a search would start a process for; `prepared` gives its single step to measure.
+
+    python benchmarks/reference_loop.py --model DIR --images DIR --output DIR
 """
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bitsandbytes
 import numpy as np
@@ -21,51 +26,74 @@ from PIL import Image
 from torch.nn import functional
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is trained. steps: length of the learning-rate schedule."""
+
+    model: str
+    images: Path
+    steps: int = 50
+    batch_size: int = 4
+    resolution: int = 64
+    rank: int = 8
+    learning_rate: float = 1e-3
+    checkpointing: bool = False
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--resolution", type=int, default=64)
-    parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    arguments = parser.parse_args()
+    for name in ("steps", "batch_size", "resolution", "rank"):
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=int, default=getattr(Wanted, name))
+    parser.add_argument("--learning-rate", type=float, default=Wanted.learning_rate)
+    parser.add_argument("--checkpointing", action="store_true")
+    chosen = vars(parser.parse_args())
+    output = chosen.pop("output")
     torch.set_num_threads(1)
+    wanted = Wanted(**chosen)
+    step, unet = prepared(wanted)
+    for number in range(wanted.steps):
+        step(number)
+    StableDiffusionXLPipeline.save_lora_weights(
+        output, unet_lora_layers=get_peft_model_state_dict(unet)
+    )
+
+
+def prepared(wanted: Wanted) -> tuple[Callable[[int], float], Any]:
+    """A training step, which takes its number and returns the loss, and the UNet that it trains."""
     set_seed(42)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    pipeline = StableDiffusionXLPipeline.from_pretrained(arguments.model, dtype=torch.float32)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(wanted.model, dtype=torch.float32)
     pipeline.to(accelerator.device)
-    latents, embeds, pooled = _encoded(pipeline, arguments.images, arguments.resolution)
+    latents, embeds, pooled = _encoded(pipeline, wanted.images, wanted.resolution)
 
     unet = pipeline.unet
     unet.requires_grad_(False)
     targets = ["to_k", "to_q", "to_v", "to_out.0"]
-    unet.add_adapter(
-        LoraConfig(r=arguments.rank, lora_alpha=arguments.rank, target_modules=targets)
-    )
+    unet.add_adapter(LoraConfig(r=wanted.rank, lora_alpha=wanted.rank, target_modules=targets))
+    if wanted.checkpointing:
+        unet.enable_gradient_checkpointing()
     parameters = [p for p in unet.parameters() if p.requires_grad]
-    adamw = bitsandbytes.optim.AdamW8bit(parameters, lr=arguments.learning_rate)
-    schedule = get_scheduler(
-        "cosine", adamw, num_warmup_steps=0, num_training_steps=arguments.steps
-    )
+    adamw = bitsandbytes.optim.AdamW8bit(parameters, lr=wanted.learning_rate)
+    schedule = get_scheduler("cosine", adamw, num_warmup_steps=0, num_training_steps=wanted.steps)
     unet, adamw, schedule = accelerator.prepare(unet, adamw, schedule)
     noise_scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
-    side = arguments.resolution
+    side = wanted.resolution
     time_ids = torch.tensor([[side, side, 0, 0, side, side]], dtype=torch.float32)
+    time_ids = time_ids.repeat(wanted.batch_size, 1).to(accelerator.device)
     unet.train()
-    for step in range(arguments.steps):
-        start = step * arguments.batch_size
-        chosen = [i % len(latents) for i in range(start, start + arguments.batch_size)]
+
+    def step(number: int) -> float:
+        start = number * wanted.batch_size
+        chosen = [i % len(latents) for i in range(start, start + wanted.batch_size)]
         model_input = latents[chosen] * pipeline.vae.config.scaling_factor
         noise = torch.randn_like(model_input)
         timesteps = torch.randint(0, 1000, (len(chosen),), device=model_input.device)
         noisy = noise_scheduler.add_noise(model_input, noise, timesteps)
-        added = {
-            "text_embeds": pooled[chosen],
-            "time_ids": time_ids.repeat(len(chosen), 1).to(model_input.device),
-        }
+        added = {"text_embeds": pooled[chosen], "time_ids": time_ids}
         prediction = unet(noisy, timesteps, embeds[chosen], added_cond_kwargs=added).sample
         loss = functional.mse_loss(prediction.float(), noise.float())
         accelerator.backward(loss)
@@ -73,8 +101,9 @@ def main() -> None:
         adamw.step()
         schedule.step()
         adamw.zero_grad()
-    layers = get_peft_model_state_dict(accelerator.unwrap_model(unet))
-    StableDiffusionXLPipeline.save_lora_weights(arguments.output, unet_lora_layers=layers)
+        return float(loss.detach())
+
+    return step, accelerator.unwrap_model(unet)
 
 
 @torch.no_grad()
