@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,14 +49,20 @@ def build_sampler(
     """
     start = _Start(
         fixed_state=search.seed,
-        # Not the sum: then two studies would draw alike whose seeds lie a few trials apart.
-        state=int(np.random.SeedSequence([search.seed, trials_so_far]).generate_state(1)[0]),
+        state=_state(search, trials_so_far),
         trials=max(FEWEST_STARTUP_TRIALS, seeds),
         is_conditional=space.is_conditional,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return _BUILDERS[_kind(search, space, trials_so_far)](start)
+
+
+def _state(search: SearchConfig, trials_so_far: int) -> int:
+    """Of the study's name too: an SDXL study need not draw what its SD1.5 study has tried."""
+    name = zlib.crc32(search.name.encode())
+    # Not a sum: then two studies would draw alike whose seeds lie a few trials apart.
+    return int(np.random.SeedSequence([search.seed, name, trials_so_far]).generate_state(1)[0])
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,14 @@ def two_numbers(rest: str = "") -> str:
     return RATE + '[parameters.weight_decay]\ntype = "float"\nlow = 0.0\nhigh = 0.1\n' + rest
 
 
+def test_studies_of_other_names_draw_otherwise(make_study: Make) -> None:
+    """Else an SDXL study would begin with what its SD1.5 study has tried."""
+    config = make_study(sampler="random", space=RATE)
+    renamed = config.study.model_copy(update={"name": "another"})
+    other = config.model_copy(update={"study": renamed})
+    assert points(config, 3, anew=True) != points(other, 3, anew=True)
+
+
 @pytest.mark.parametrize(
     ("name", "space", "words"),
     [
