@@ -20,7 +20,7 @@ RUN15 = runs/$(basename $(notdir $(SD15)))
 RUNXL = runs/$(basename $(notdir $(SDXL)))
 
 .DEFAULT_GOAL := ci
-.PHONY: ci setup demo test slow lint types sd15 transfer sdxl train evaluate compare overnight \
+.PHONY: ci setup demo test slow lint types plan sd15 transfer sdxl train evaluate compare overnight \
 	dashboard tensorboard status clean help bench
 
 ci: lint types test ## Everything that CI runs (the default)
@@ -51,6 +51,9 @@ lint: setup ## ruff: style and format
 
 types: setup ## mypy, strict
 	$(VENV)/bin/mypy
+
+plan: setup ## What a study will take, before it runs (STUDY=...)
+	$(OPTIMIZER) plan $(STUDY)
 
 sd15: setup ## Run the SD1.5 study (SD15=...)
 	$(OPTIMIZER) run $(SD15)

@@ -18,6 +18,7 @@ from optimizer.cli import (
     finals,
     logs,
     pick,
+    plan,
     proxy,
     report,
     rescore,
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    *(run, worker, stop, doctor, finals, pick, rescore, transfer, train),
+    *(plan, run, worker, stop, doctor, finals, pick, rescore, transfer, train),
     *(evaluate, compare, best, status, logs, report, dashboard, export_kohya, proxy, demo),
 ):
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)

@@ -68,10 +68,17 @@ def full_size_model(family: str) -> PipelineModel:
         }
         if family == "sdxl":
             parts["text_encoder_2"] = CLIPTextModelWithProjection(CLIPTextConfig(**_CLIP_BIG_G))
+    return pipeline_of(family, parts, f"full-size {family}")
+
+
+def pipeline_of(family: str, parts: dict[str, Any], name: str) -> PipelineModel:
+    """A model of these networks, without tokenizers."""
     empty = {"tokenizer": None, "tokenizer_2": None} if family == "sdxl" else _sd15_without()
     known = FAMILIES[family]
-    pipeline = known.pipeline_class()(**parts, **empty, scheduler=DDPMScheduler())
-    return known.model(pipeline, f"full-size {family}")
+    pipeline = known.pipeline_class()(
+        **parts, **empty, scheduler=DDPMScheduler(steps_offset=1, clip_sample=False)
+    )
+    return known.model(pipeline, name)
 
 
 def _sd15_without() -> dict[str, Any]:

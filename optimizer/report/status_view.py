@@ -12,7 +12,7 @@ from rich.text import Text
 from optimizer.config.study import StudyConfig
 from optimizer.report.status import RunningTrial, StudyStatus, study_status
 from optimizer.report.tables import console, key_values
-from optimizer.report.templating import duration
+from optimizer.report.templating import duration, size
 from optimizer.study.open import load_existing
 
 REFRESH_SECONDS = 2.0
@@ -105,16 +105,7 @@ def spoken_saving(trained: int, planned: int) -> str | None:
 
 
 def _disk(status: StudyStatus) -> str:
-    text = _size(status.disk_bytes)
+    text = size(status.disk_bytes)
     if status.disk_bytes_expected and status.trials_done < status.trials_wanted:
-        text += f", about {_size(status.disk_bytes_expected)} when all trials are done"
+        text += f", about {size(status.disk_bytes_expected)} when all trials are done"
     return text
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

@@ -28,6 +28,16 @@ def cell(value: Any) -> str:
     return " ".join(short(value).replace("|", "\\|").split())
 
 
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
 def duration(seconds: float) -> str:
     """A time span as people say it."""
     if seconds < 60:

@@ -117,6 +117,11 @@ def _cache() -> Path:
     return user_cache_path("lora-optimizer")
 
 
+def training_records(config: StudyConfig) -> tuple[Record, ...]:
+    """The pictures that a study trains on; raises DatasetError for those that cannot be used."""
+    return _split(config, scan(config.dataset))[0]
+
+
 def _split(
     config: StudyConfig, records: tuple[Record, ...]
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:

@@ -14,11 +14,16 @@ from optimizer.data.records import scan
 from optimizer.demo import layout
 from optimizer.errors import CardError
 from optimizer.models.attention import choose_attention, xformers_problem
+from optimizer.models.base import PictureSizes, PromptEmbeds
 from optimizer.models.device import device_held, limit_memory, memory_held
 from optimizer.models.loading import load_model
 from optimizer.models.lora import applied_lora
 from optimizer.models.pipeline_model import PipelineModel
+from optimizer.models.shapes import shapes_of
 from optimizer.training.adapters import trained_adapters
+from optimizer.training.cost import step_cost
+from optimizer.training.lean import make_lean
+from optimizer.training.optimizers import build_optimizer
 from optimizer.training.prepared import PreparedData
 from optimizer.training.results import Step, TrainingResult
 from optimizer.training.trainer import Trainer
@@ -157,3 +162,39 @@ def test_what_a_trial_leaves_on_the_card_is_seen() -> None:
     assert memory_held(torch.device("cuda")) - before >= 2**28
     del left
     assert memory_held(torch.device("cuda")) == before
+
+
+@pytest.mark.parametrize("checkpointing", [True, False])
+@pytest.mark.parametrize(("family", "side"), [("sd15", 512), ("sdxl", 1024)])
+def test_predicted_memory_of_a_full_size_step_is_the_measured_one(
+    family: str, side: int, checkpointing: bool
+) -> None:
+    """Random weights of the public architecture: memory does not depend on the values."""
+    chosen = Hyperparameters(network_dim=64, gradient_checkpointing=checkpointing)
+    name = ModelConfig.model_validate(
+        {"family": family, "pretrained_model_name_or_path": "of/the-public-architecture"}
+    )
+    predicted = step_cost(shapes_of(name), chosen, 1, (side, side))
+    model = shapes_of(name)
+    for module in model.modules.values():
+        module.to_empty(device="cuda")
+    unet = model.pipeline.unet
+    with trained_adapters(model, chosen) as adapters:
+        make_lean(adapters)
+        torch_optimizer = build_optimizer(chosen, adapters, torch.device("cuda"))
+        latents = torch.zeros(1, 4, side // 8, side // 8, device="cuda", dtype=torch.bfloat16)
+        width = int(unet.config.cross_attention_dim)
+        states = torch.zeros(1, 77, width, device="cuda", dtype=torch.bfloat16)
+        pooled = torch.zeros(1, 1280, device="cuda", dtype=torch.bfloat16)
+        embeds = PromptEmbeds(states, pooled if family == "sdxl" else None)
+        sizes = [PictureSizes((side, side), (0, 0), (side, side))]
+        for _ in range(2):
+            with torch.autocast("cuda", torch.bfloat16):
+                steps = torch.zeros(1, dtype=torch.long, device="cuda")
+                answer = unet(latents, steps, **model.unet_conditions(embeds, sizes)).sample
+            (answer.float() ** 2).mean().backward()
+            torch_optimizer.step()
+            torch_optimizer.zero_grad(set_to_none=False)
+        measured = torch.cuda.max_memory_allocated()
+    print(f"{family} {checkpointing}: predicted {predicted.peak}, measured {measured}")
+    assert predicted.peak == pytest.approx(measured, rel=0.1)

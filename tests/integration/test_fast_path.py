@@ -54,6 +54,7 @@ CASES = [
     ("AdamW8bit", {"mixed_precision": "bf16"}, 2e-2),
     ("AdamW", {"gradient_checkpointing": True}, 1e-4),
     ("Prodigy", {"learning_rate": 1.0}, 1e-3),
+    ("Lion8bit", {"learning_rate": 1e-4, "network_dim": 48}, 1e-3),
     ("AdamWScheduleFree", {"lr_scheduler": "constant"}, 1e-4),
     ("Adafactor", {}, 1e-4),
 ]

@@ -206,6 +206,24 @@ def test_status_and_best(command: Command, project: Path) -> None:
     assert "2 of 10" in command("status", study(project, "sd15"))
 
 
+def test_plan_before_and_after_trials(command: Command, project: Path) -> None:
+    first = json.loads(command("plan", study(project, "sdxl"), "--json", "--card-memory", 16))
+    assert (first["pictures"], first["largest_bucket"]) == (12, [64, 64])
+    # 12 pictures in batches of 4, for 6 epochs of which every third is saved.
+    assert (first["updates_per_epoch"], first["updates_per_trial"]) == ([3, 3], [18, 18])
+    assert first["checkpoints_per_trial"] == [2, 2]
+    (memory,) = first["memory"]
+    assert memory["limit"] == 16 * 2**30
+    assert 0 < memory["cost"]["activations"] < memory["limit"]
+    trained = next((run_folder(project, "sdxl") / "final").glob("*.safetensors"))
+    low, high = first["lora_bytes"]
+    assert low < trained.stat().st_size <= high * 1.05, "the header holds more than is planned"
+    text = command("plan", study(project, "sd15"), "--card-memory", 1)
+    assert "fits" in text
+    assert "measured" in text
+    assert "trials left" in text
+
+
 def test_dataset_check(command: Command, project: Path) -> None:
     text = command("dataset", "check", study(project, "sd15"))
     assert "32 x 32" in text
