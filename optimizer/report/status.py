@@ -14,7 +14,7 @@ from optimizer.config.study import StudyConfig
 from optimizer.report.findings import Estimate
 from optimizer.report.steps import Pace, pace
 from optimizer.study.lease import lease_of
-from optimizer.study.open import load_existing
+from optimizer.study.look import Onlooker
 from optimizer.study.results import best_trial, counted_trials, epochs_saved, feasible_trials
 from optimizer.trial import attrs
 from optimizer.trial.worth import worth
@@ -73,12 +73,13 @@ class StudyStatus:
 
 
 def study_status(config: StudyConfig, study: optuna.Study | None = None) -> StudyStatus:
-    """Read a study's status; `study` saves opening its database again.
+    """What a look at a study says, a fresh one if None.
 
     Raises:
         StudyError: there is no such study yet.
+        StorageError: its database cannot be reached.
     """
-    study = study or load_existing(config)
+    study = study or Onlooker(config).look()
     trials = study.get_trials(deepcopy=False)
     wanted, done = config.study.n_trials, len(counted_trials(study))
     running = [_running(t, config) for t in trials if _is_running(t)]

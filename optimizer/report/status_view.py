@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.config.study import StudyConfig
+from optimizer.report.spoken import duration, size
 from optimizer.report.status import RunningTrial, StudyStatus, study_status
 from optimizer.report.tables import console, key_values
-from optimizer.report.templating import duration
-from optimizer.study.open import load_existing
+from optimizer.study.look import Onlooker
 
 REFRESH_SECONDS = 2.0
 _SLOW = 2.0
@@ -22,10 +22,11 @@ _SLOW = 2.0
 
 def watch(configs: Sequence[StudyConfig]) -> None:
     """Redraw until Ctrl-C; raises StudyError when a study is not there."""
-    studies = [(config, load_existing(config)) for config in configs]
+    onlookers = [Onlooker(config) for config in configs]
 
     def drawn() -> Group:
-        return Group(*(status_table(study_status(*study)) for study in studies))
+        looks = ((onlooker.config, onlooker.look()) for onlooker in onlookers)
+        return Group(*(status_table(study_status(*look)) for look in looks))
 
     with Live(drawn(), console=console, auto_refresh=False) as live:
         try:
@@ -105,16 +106,7 @@ def spoken_saving(trained: int, planned: int) -> str | None:
 
 
 def _disk(status: StudyStatus) -> str:
-    text = _size(status.disk_bytes)
+    text = size(status.disk_bytes)
     if status.disk_bytes_expected and status.trials_done < status.trials_wanted:
-        text += f", about {_size(status.disk_bytes_expected)} when all trials are done"
+        text += f", about {size(status.disk_bytes_expected)} when all trials are done"
     return text
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

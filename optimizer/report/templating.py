@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from optimizer.report.spoken import duration
 from optimizer.report.tables import short
 
 
@@ -26,12 +27,3 @@ def environment(*, autoescape: bool = False) -> Environment:
 def cell(value: Any) -> str:
     """Text inside a Markdown table."""
     return " ".join(short(value).replace("|", "\\|").split())
-
-
-def duration(seconds: float) -> str:
-    """A time span as people say it."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
