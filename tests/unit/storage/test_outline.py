@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -30,6 +32,16 @@ def told(trial: FrozenTrial) -> list[object]:
     return [trial._trial_id, *(getattr(trial, name) for name in TOLD)]
 
 
+@pytest.fixture
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_far_from_greenwich")
 def test_an_outline_tells_what_optuna_tells(tmp_path: Path, database: str | None) -> None:
     new_study(tmp_path, database).add_trial(create_trial(value=9.0))
     optuna.delete_study(
@@ -53,6 +65,7 @@ def test_an_outline_tells_what_optuna_tells(tmp_path: Path, database: str | None
 def test_many_trials_are_read_in_one_go(tmp_path: Path, database: str | None) -> None:
     study = new_study(tmp_path, database)
     study.add_trials([create_trial(value=n / 9, user_attrs={"n": n}) for n in range(150)])
+    optuna.create_study(storage=study._storage).add_trial(create_trial(value=0.1))
     outline = reader(tmp_path, database).read()
     assert list(map(told, outline.get_trials())) == list(map(told, study.get_trials()))
 
