@@ -8,8 +8,8 @@ from optimizer.config.duration import parse_duration
 from optimizer.config.study import StudyConfig
 from optimizer.models.device import GIB
 from optimizer.report.plan import Memory, Plan, free_bytes
+from optimizer.report.spoken import duration, size
 from optimizer.report.tables import console, key_values
-from optimizer.report.templating import duration, size
 
 
 def print_plan(plan: Plan, config: StudyConfig) -> None:

@@ -2,15 +2,16 @@
 
 import os
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optimizer.config.study import StudyConfig
-from optimizer.study.results import BestTrial
-from optimizer.study.transfer import Transfer
+if TYPE_CHECKING:  # `optimizer status` draws a table and wants nothing else
+    from optimizer.config.study import StudyConfig
+    from optimizer.study.results import BestTrial
+    from optimizer.study.transfer import Transfer
 
 _PIPED_WIDTH = 120
 """Columns of a log file: a terminal tells its own width."""
@@ -37,7 +38,7 @@ def key_values(title: str, values: dict[str, Any]) -> Table:
     return table
 
 
-def print_transfer(transfer: Transfer) -> None:
+def print_transfer(transfer: "Transfer") -> None:
     """What became of each setting, and the trials to begin with."""
     title = f"{transfer.source_family} to {transfer.target_family}"
     table = Table("setting", "from", "to", "", "why", title=title, title_justify="left")
@@ -48,7 +49,7 @@ def print_transfer(transfer: Transfer) -> None:
     print_seeds(transfer)
 
 
-def print_seeds(transfer: Transfer) -> None:
+def print_seeds(transfer: "Transfer") -> None:
     """The first trials, one a line, and where each comes from."""
     console.print(f"{len(transfer.seeds)} trials to begin with:")
     for seed, origin in zip_longest(transfer.seeds, transfer.origins[: len(transfer.seeds)]):
@@ -56,7 +57,7 @@ def print_seeds(transfer: Transfer) -> None:
         console.print(f"  {origin or 'given'}: {text}", highlight=False, soft_wrap=True)
 
 
-def print_best(config: StudyConfig, best: BestTrial) -> None:
+def print_best(config: "StudyConfig", best: "BestTrial") -> None:
     """The best trial, its settings and its file."""
     facts = {
         "trial": best.number,

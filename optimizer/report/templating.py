@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from optimizer.report.spoken import duration
 from optimizer.report.tables import short
 
 
@@ -26,22 +27,3 @@ def environment(*, autoescape: bool = False) -> Environment:
 def cell(value: Any) -> str:
     """Text inside a Markdown table."""
     return " ".join(short(value).replace("|", "\\|").split())
-
-
-def size(count: int) -> str:
-    """Bytes as people say them."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"
-
-
-def duration(seconds: float) -> str:
-    """A time span as people say it."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -6,23 +6,29 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from optuna.trial import create_trial
 from rich.console import Console
 
 from optimizer.config.study import StudyConfig
 from optimizer.errors import StudyError
+from optimizer.report.held_cards import HeldCard
 from optimizer.report.log_file import last_lines, new_lines
-from optimizer.report.status import StudyStatus, study_status
+from optimizer.report.status import RunningTrial, StudyStatus, study_status
 from optimizer.report.status_view import status_table
 from optimizer.report.steps import pace
 from optimizer.study.lease import Lease
 from optimizer.study.open import open_study
+from optimizer.study.turns import sole_runner
 from optimizer.trial import attrs
 
 Make = Callable[..., StudyConfig]
@@ -61,8 +67,86 @@ def test_nothing_has_ended_yet(make_study: Make) -> None:
     config = make_study()
     open_study(config)
     status = study_status(config)
-    assert (status.state, status.best, status.lead, status.since) == ("stopped", None, None, None)
-    assert "0 of 3 done" in shown(status)
+    assert (status.state, status.best, status.lead, status.since) == ("not begun", None, None, None)
+    text = shown(status)
+    assert "0 of 3 done" in text
+    assert "study.toml` begins it" in text
+    assert "none yet: no trial has ended" in text
+
+
+def test_all_trials_failed(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, ["bad_pictures", "bad_pictures"])
+    assert "none yet: all 2 trials that ended have no score" in shown(study_status(config))
+
+
+def test_a_worker_between_two_trials(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5])
+    with sole_runner(config):
+        status = study_status(config)
+    assert status.state == "waiting"
+    assert "between two trials" in shown(status)
+    assert study_status(config).state == "stopped"
+
+
+def test_what_may_still_be_spent(make_study: Make) -> None:
+    config = make_study(study="stop.gpu_hours = 2.0\nstop.patience = 5")
+    study = open_study(config)
+    facts = {"feasible": True, "objective_se": 0.0, "seconds": 1800.0}
+    facts |= {"checkpoint": "a.safetensors", "epoch": 1, "effective_params": {}}
+    for value in (0.5, 0.4, 0.3):
+        study.add_trial(create_trial(value=value, user_attrs=facts))
+    budget = study_status(config).budget
+    assert (budget.gpu_hours_spent, budget.since_improvement) == (1.5, 2)
+    text = shown(study_status(config))
+    assert "0.5 of 2 GPU-hours left; 2 of 5 trials without an improvement" in text
+
+
+def test_the_deadline_of_a_worker_of_this_machine(make_study: Make) -> None:
+    config = make_study()
+    study = open_study(config)
+    command = [sys.executable, "-c", "input()", "--deadline", "1800000000.0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as worker:
+        started = psutil.Process(worker.pid).create_time()
+        lease = Lease.mine().as_dict() | {"pid": worker.pid, "started": started}
+        study.ask().set_user_attr(attrs.LEASE, lease)
+        status = study_status(config)
+        worker.communicate(b"\n")
+    expected = datetime.fromtimestamp(1800000000.0).isoformat(sep=" ", timespec="minutes")
+    assert status.budget.deadline == expected
+    assert f"no trial after {expected}" in shown(status)
+
+
+def test_a_trial_is_not_over_before_the_others_were(make_study: Make) -> None:
+    config = make_study()
+    study = open_study(config)
+    study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 7200.0}))
+    study.ask().set_user_attr(attrs.LEASE, Lease.mine().as_dict())
+    write_steps(config.folder / "trial_0001" / "metrics.jsonl", [2.0] * 90)
+    (trial,) = study_status(config).running
+    assert trial.pace is not None and trial.pace.seconds_left == 20
+    assert trial.seconds_left == pytest.approx(7200, abs=60)
+    assert "about 2.0 h left" in shown(study_status(config))
+
+
+def test_a_card_that_a_worker_holds(make_study: Make) -> None:
+    config = make_study()
+    open_study(config)
+    status = study_status(config)
+    card = HeldCard("GPU 0 (RTX 4070)", 9 * 2**30, 12 * 2**30, 97)
+    running = [RunningTrial(4, 60.0, None, None, card)]
+    text = shown(replace(status, state="running", running=running))
+    assert "GPU 0 (RTX 4070): 9.0 of 12.0 GiB in use, 97% busy" in text
+
+
+def test_a_disk_that_is_too_small_is_red(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5])
+    status = replace(study_status(config), disk_bytes_free=10)
+    console = Console(width=160, file=StringIO(), record=True)
+    console.print(status_table(status))
+    assert "\x1b[31m; 10 B free" in console.export_text(styles=True)
 
 
 def test_a_running_trial_against_its_own_start(make_study: Make) -> None:
@@ -85,11 +169,12 @@ def test_a_running_trial_against_its_own_start(make_study: Make) -> None:
 
 def test_a_dead_worker_runs_nothing(make_study: Make) -> None:
     config = make_study()
-    gone = Lease.mine().as_dict() | {"started": 0.0}
+    gone = Lease.mine().as_dict() | {"started": 0.0, "seen": time.time() + 90}
     open_study(config).ask().set_user_attr(attrs.LEASE, gone)
     status = study_status(config)
     assert (status.state, status.running) == ("stopped", [])
-    assert status.since is not None
+    assert status.since == datetime.fromtimestamp(gone["seen"]).isoformat(" ", "seconds")
+    assert "no worker is alive" in shown(status)
 
 
 def test_time_and_disk_that_are_still_needed(make_study: Make, run_told: RunTold) -> None:
