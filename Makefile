@@ -92,8 +92,12 @@ tensorboard: setup ## Curves and pictures of a study's trials (STUDY=...), on th
 status: setup ## Where a study stands (STUDY=...)
 	$(OPTIMIZER) status $(STUDY)
 
-bench: setup ## A trial in a warm process against the same training as a new process
+bench: export OMP_NUM_THREADS ?= 1
+bench: setup ## Training and scoring against plain loops, as ratios; some ten minutes
 	$(VENV)/bin/python benchmarks/trial_against_process.py
+	$(VENV)/bin/python benchmarks/step_time.py
+	$(VENV)/bin/python benchmarks/scoring_time.py
+	$(VENV)/bin/python benchmarks/step_cost.py
 
 clean: ## Remove the virtual environment and caches; studies in runs/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ optimizer and targets. Prints every pair and the median ratio.
 """
 
 import argparse
+import itertools
 import platform
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -44,7 +46,7 @@ def main() -> None:
         layout.save_drawings(folder / "images", layout.subject_drawings(PICTURES, 64, seed=1))
         warm, cold = _warm_trial(folder), _cold_process(folder)
         warm()  # a worker's first trial fills the caches; every later one finds them full
-        _report([(_seconds(warm), _seconds(cold)) for _ in range(pairs)])
+        _report([(warm(), _seconds(cold)) for _ in range(pairs)])
 
 
 def prepared_data(folder: Path) -> PreparedData:
@@ -74,10 +76,39 @@ def trial_settings(batch: int, steps: int, pictures: int) -> Hyperparameters:
     )
 
 
-def _warm_trial(folder: Path) -> Callable[[], object]:
+@dataclass(frozen=True)
+class Warm:
+    """Seconds of a trial in a warm process.
+
+    step: median. first: what the first step took beyond that, with the adapters put on. last: from
+    the last step to the end, with saving and taking them off.
+    """
+
+    whole: float
+    step: float
+    first: float
+    last: float
+
+    @property
+    def fixed(self) -> float:
+        return self.first + self.last
+
+
+def _warm_trial(folder: Path) -> Callable[[], Warm]:
     data = prepared_data(folder)
     trainer, settings = Trainer(data.model, data), trial_settings(BATCH, STEPS, PICTURES)
-    return lambda: trainer.train(settings, folder / "warm", "trial")
+
+    def run() -> Warm:
+        ends: list[float] = []
+        started = time.perf_counter()
+        trainer.train(
+            settings, folder / "warm", "trial", observe=lambda _: ends.append(time.perf_counter())
+        )
+        ended = time.perf_counter()
+        step = statistics.median(b - a for a, b in itertools.pairwise(ends))
+        return Warm(ended - started, step, ends[0] - started - step, ended - ends[-1])
+
+    return run
 
 
 def _cold_process(folder: Path) -> Callable[[], object]:
@@ -95,13 +126,27 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _report(pairs: list[tuple[float, float]]) -> None:
+def _report(pairs: list[tuple[Warm, float]]) -> None:
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, 1 thread")
     print(f"{STEPS} steps at batch {BATCH}, rank {RANK}, SDXL of the demo, 64 px")
     print("pair  warm trial  new process  ratio")
     for number, (warm, cold) in enumerate(pairs, start=1):
-        print(f"{number:>4}  {warm:>8.2f} s  {cold:>9.2f} s  {cold / warm:>5.2f}")
-    print(f"median ratio: {statistics.median(c / w for w, c in pairs):.2f}")
+        print(f"{number:>4}  {warm.whole:>8.2f} s  {cold:>9.2f} s  {cold / warm.whole:>5.2f}")
+    print(f"median ratio: {statistics.median(c / w.whole for w, c in pairs):.2f}")
+    parts = {name: statistics.median(getattr(w, name) for w, _ in pairs) for name in _PARTS}
+    print("where a warm trial's seconds go (medians): " + _said(parts))
+
+
+_PARTS = {
+    "step": "a step",
+    "first": "adapters on and what the first step takes longer",
+    "last": "saving, adapters off",
+    "fixed": "fixed in all",
+}
+
+
+def _said(parts: dict[str, float]) -> str:
+    return ", ".join(f"{_PARTS[name]} {seconds:.3f} s" for name, seconds in parts.items())
 
 
 if __name__ == "__main__":
