@@ -137,7 +137,7 @@ def _settings(config: StudyConfig, best: TrialRow) -> str:
     """The whole [training] table of the best trial, as it was trained."""
     trained = config.training.model_dump() | best.params
     known = {k: v for k, v in trained.items() if k in Hyperparameters.model_fields}
-    return tomli_w.dumps({"training": {k: v for k, v in known.items() if v is not None}})
+    return tomli_w.dumps({"training": {k: v for k, v in known.items() if v not in (None, {})}})
 
 
 def _columns(
