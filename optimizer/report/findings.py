@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ class TrialRow:
     checkpoint: str | None = None
     checkpoints: tuple[CheckpointRow, ...] = ()
     seed_id: str | None = None
+    epochs: tuple[int, int] | None = None
+    """Trained and planned; None where the trial does not say."""
 
     @property
     def best_parts(self) -> dict[str, Estimate]:
@@ -104,6 +107,12 @@ class Findings:
     def seconds(self) -> float:
         """Time spent in trials, failed ones included."""
         return sum(trial.seconds for trial in self.trials)
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """Trained and planned, of all trials that say both: early stops saved the rest."""
+        told = [trial.epochs for trial in self.trials if trial.epochs]
+        return sum(trained for trained, _ in told), sum(planned for _, planned in told)
 
 
 def find(study: optuna.Study, config: StudyConfig) -> Findings:
@@ -144,6 +153,7 @@ def trial_row(trial: FrozenTrial, folder: Path) -> TrialRow:
         checkpoint=facts.get(attrs.CHECKPOINT),
         checkpoints=_checkpoints(folder / f"trial_{trial.number:04d}" / "scores.json"),
         seed_id=facts.get(attrs.SEED_ID),
+        epochs=_epochs(facts),
     )
 
 
@@ -163,6 +173,12 @@ def lead(findings: Findings) -> Estimate | None:
 
 def _objective(trial: TrialRow) -> float:
     return trial.objective.value if trial.objective else 0.0
+
+
+def _epochs(facts: Mapping[str, Any]) -> tuple[int, int] | None:
+    if attrs.TRAINED_EPOCHS not in facts:
+        return None
+    return int(facts[attrs.TRAINED_EPOCHS]), int(facts[attrs.PLANNED_EPOCHS])
 
 
 def _seconds(trial: FrozenTrial) -> float:

@@ -21,6 +21,9 @@ MOST_BYTES = 10_000_000
 _SIDES = (384, 256, 160, 96)
 """Sides of the inlined pictures to try, in pixels, until the page is below MOST_BYTES."""
 
+_SHEET = 4
+"""Times the side of a picture, for sheets of many."""
+
 
 def write_page(config: StudyConfig, output: Path | None) -> Path:
     """Write the report as one self-contained HTML file; returns its path.
@@ -33,7 +36,11 @@ def write_page(config: StudyConfig, output: Path | None) -> Path:
     path = output or config.folder / "report" / "index.html"
     template = environment(autoescape=True).get_template("report.html.j2")
     for side in _SIDES:
-        text = template.render(page=page, picture=partial(data_uri, side=side), **_helpers())
+        inlined = {
+            "picture": partial(data_uri, side=side),
+            "sheet": partial(data_uri, side=side * _SHEET),
+        }
+        text = template.render(page=page, **inlined, **_helpers())
         data = text.encode()
         if len(data) < MOST_BYTES:
             break
@@ -58,6 +65,8 @@ def write_markdown(config: StudyConfig, output: Path | None) -> Path:
         write_bytes(path.parent / files / f"{key}.svg", svg.encode())
     if page.pictures:
         _write_sheet(path.parent / files / "pictures.png", config.name, page.pictures)
+    if page.final and page.final.sheet:
+        write_bytes(path.parent / files / "final.png", page.final.sheet.read_bytes())
     text = templates.get_template("report.md.j2").render(page=page, files=files, **_helpers())
     write_bytes(path, text.encode())
     return path

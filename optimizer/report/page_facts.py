@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import tomli_w
 
 from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
-from optimizer.report.charts import Chart, Marker, Point, scatter
+from optimizer.report.charts import Chart
 from optimizer.report.findings import Estimate, Findings, TrialRow, find, lead
+from optimizer.report.page_charts import page_charts
 from optimizer.report.pictures import (
     BASE_SAMPLES,
     Column,
@@ -20,10 +21,10 @@ from optimizer.report.pictures import (
     planned_pictures,
     side_by_side,
 )
+from optimizer.report.status_view import spoken_saving
 from optimizer.report.transfer_story import TransferStory, transfer_story
 from optimizer.study.open import load_existing
-
-_RATE = "learning_rate"
+from optimizer.study.results import BestTrial, best_trial
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Final:
 
     lora: str
     checkpoints: tuple[tuple[str, Estimate], ...]
+    sheet: Path | None
+    """Pictures of that file, all prompts and seeds; None if they are gone."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,12 @@ class Page:
 
     config: StudyConfig
     findings: Findings
+    best: TrialRow | None
+    """At the checkpoint that was chosen; the search's own best where nobody chose another."""
+    chosen_by: str
+    """Who chose it, in words that complete a sentence."""
     lead: Estimate | None
+    """Of the search's best over its second."""
     space: dict[str, str]
     settings: str
     """The best settings as TOML; empty before there are any."""
@@ -54,6 +62,8 @@ class Page:
     charts: dict[str, Chart]
     story: TransferStory | None
     final: Final | None
+    saved: str | None
+    """What early stops saved, in words."""
     provenance: dict[str, str]
 
 
@@ -65,27 +75,51 @@ def page_facts(config: StudyConfig) -> Page:
         ConfigError: the study's prompts file is gone.
         TransferError: its transfer.json is damaged.
     """
-    findings = find(load_existing(config), config)
+    study = load_existing(config)
+    findings = find(study, config)
     story = transfer_story(config, findings)
-    best = findings.best
+    chosen = best_trial(study, config.folder)
+    best = _at(findings, chosen) if chosen else None
     params = config.folder / "best_params.json"
-    columns = _columns(config, findings, story)
+    columns = _columns(config, findings, best, story)
     return Page(
         config=config,
         findings=findings,
+        best=best,
+        chosen_by=_chosen_by(chosen) if chosen else "",
         lead=lead(findings),
         space={name: _described(p) for name, p in config.space.parameters.items()},
         settings=_settings(config, best) if best else "",
         command=shlex.join(["optimizer", "train", str(config.path), "--params", str(params)]),
-        lora=str(config.folder / best.checkpoint) if best and best.checkpoint else "",
+        lora=(best.checkpoint or "") if best else "",
         columns=tuple((column.label, column.note) for column in columns),
         pictures=tuple(side_by_side(columns, planned_pictures(config)) if columns else ()),
         epochs=_epochs(config, best) if best else (),
-        charts=_charts(config, findings, story),
+        charts=page_charts(config, findings, story),
         story=story,
         final=_final(config),
+        saved=spoken_saving(*findings.epochs),
         provenance=_provenance(config, best),
     )
+
+
+def _at(findings: Findings, chosen: BestTrial) -> TrialRow | None:
+    """The chosen trial as if its chosen checkpoint were its best."""
+    row = next((trial for trial in findings.ranked if trial.number == chosen.number), None)
+    return row and replace(
+        row,
+        objective=Estimate(chosen.value, chosen.standard_error),
+        epoch=chosen.epoch,
+        checkpoint=str(chosen.checkpoint),
+    )
+
+
+def _chosen_by(chosen: BestTrial) -> str:
+    if chosen.chosen_by == "finals":
+        return "the finals, on fresh seeds"
+    if chosen.chosen_by == "pick":
+        return f"hand: {chosen.why}" if chosen.why else "hand"
+    return "the search"
 
 
 def _described(parameter: Any) -> str:
@@ -103,11 +137,13 @@ def _settings(config: StudyConfig, best: TrialRow) -> str:
     """The whole [training] table of the best trial, as it was trained."""
     trained = config.training.model_dump() | best.params
     known = {k: v for k, v in trained.items() if k in Hyperparameters.model_fields}
-    return tomli_w.dumps({"training": {k: v for k, v in known.items() if v is not None}})
+    return tomli_w.dumps({"training": {k: v for k, v in known.items() if v not in (None, {})}})
 
 
-def _columns(config: StudyConfig, findings: Findings, story: TransferStory | None) -> list[Column]:
-    if findings.best is None:
+def _columns(
+    config: StudyConfig, findings: Findings, best: TrialRow | None, story: TransferStory | None
+) -> list[Column]:
+    if best is None:
         return []
     columns = []
     base = config.folder / BASE_SAMPLES
@@ -115,8 +151,11 @@ def _columns(config: StudyConfig, findings: Findings, story: TransferStory | Non
         columns.append(Column("base model", "without LoRA", base, planned_pictures(config)))
     if story and story.source and (source := _source_trial(story.source, story.source_trial)):
         columns.append(_column(story.source, source, f"{story.source_family} best"))
-    columns.append(_column(config, findings.best, f"{config.model.family} best"))
-    columns += [_column(config, trial, "second best") for trial in findings.ranked[1:2]]
+    columns.append(_column(config, best, f"{config.model.family} best"))
+    others = [trial for trial in findings.ranked if trial.number != best.number]
+    is_searched = best.number == (findings.best and findings.best.number)
+    label = "second best" if is_searched else "best of the search"
+    columns += [_column(config, trial, label) for trial in others[:1]]
     return columns
 
 
@@ -147,54 +186,6 @@ def _epochs(config: StudyConfig, best: TrialRow) -> tuple[Shown, ...]:
     return tuple(shown)
 
 
-def _charts(
-    config: StudyConfig, findings: Findings, story: TransferStory | None
-) -> dict[str, Chart]:
-    scored = sorted(findings.ranked, key=lambda trial: trial.number)
-    if not scored:
-        return {}
-    lost = [Marker(t.number, _lost(t)) for t in findings.trials if not t.objective]
-    found = {
-        "history": scatter(
-            "Objective of every trial",
-            "Each point is a trial with its 95 % interval; the line is the best so far.",
-            [_point(t, t.number, findings) for t in scored],
-            x_title="trial",
-            best_so_far=True,
-            crosses=lost,
-        )
-    }
-    rated = [t for t in scored if _rate(t)]
-    if rated and _RATE in config.space.parameters:
-        rated.sort(key=_rate)
-        source = story.source_rate if story else None
-        found["learning_rate"] = scatter(
-            "Learning rate against objective",
-            "Each point is a trial with its 95 % interval, by its learning rate.",
-            [_point(t, _rate(t), findings) for t in rated],
-            x_title="learning rate (log scale)",
-            log_x=True,
-            markers=[Marker(source, f"best of {story.source_family}")] if story and source else [],
-        )
-    return found
-
-
-def _rate(trial: TrialRow) -> float:
-    return float(trial.params.get(_RATE) or 0.0)
-
-
-def _point(trial: TrialRow, x: float, findings: Findings) -> Point:
-    objective = trial.objective or Estimate(0.0, 0.0)
-    is_best = findings.best is not None and trial.number == findings.best.number
-    kind = "best" if is_best else "seed" if trial.is_seed else "drawn"
-    label = f"trial {trial.number}: {objective.value:.3f} ± {objective.standard_error:.3f}"
-    return Point(x, objective.value, objective.low, objective.high, kind, label)
-
-
-def _lost(trial: TrialRow) -> str:
-    return f"trial {trial.number}: {trial.outcome}"
-
-
 def _final(config: StudyConfig) -> Final | None:
     try:
         done = json.loads((config.folder / "final" / "final.json").read_bytes())
@@ -205,7 +196,9 @@ def _final(config: StudyConfig) -> Final | None:
         for name, scores in done["scores"].items()
     ]
     rows.sort(key=lambda row: row[1].value, reverse=True)
-    return Final(str(config.folder / "final" / done["best_checkpoint"]), tuple(rows))
+    lora = config.folder / "final" / done["best_checkpoint"]
+    sheet = lora.with_suffix(".png")
+    return Final(str(lora), tuple(rows), sheet if sheet.is_file() else None)
 
 
 def _provenance(config: StudyConfig, best: TrialRow | None) -> dict[str, str]:

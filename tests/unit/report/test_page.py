@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from optuna.trial import create_trial
 from PIL import Image
 
 from optimizer.config.study import StudyConfig
@@ -12,6 +13,8 @@ from optimizer.errors import StudyError
 from optimizer.files import write_json
 from optimizer.report.page import write_markdown, write_page
 from optimizer.study.best_params import read_best_params
+from optimizer.study.choice import Choice, keep_pick
+from optimizer.study.open import load_existing
 from optimizer.study.transfer import transfer
 
 Make = Callable[..., StudyConfig]
@@ -99,8 +102,6 @@ def test_all_failed(make_study: Make, run_told: RunTold) -> None:
 def test_no_trial_yet(make_study: Make, run_told: RunTold) -> None:
     config = make_study()
     run_told(config, ["interrupted"])
-    from optimizer.study.open import load_existing
-
     study = load_existing(config)
     assert len(study.trials) == 2
     text = page(config)
@@ -190,3 +191,44 @@ def test_an_optimum_that_held(make_study: Make, run_told: RunTold) -> None:
     write_json(config.folder / "transfer.json", carried.as_dict())
     run_told(config, [0.9, 0.5, 0.4], seeds=carried.seeds)
     assert "held: the best one is 1.00 times it. The unchanged settings are the" in page(config)
+
+
+def test_the_pictures_of_the_final_run(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5])
+    final = config.folder / "final"
+    scores = {"small.safetensors": {"objective": 0.6, "objective_se": 0.01}}
+    done = {"best_checkpoint": "small.safetensors", "scores": scores}
+    write_json(final / "final.json", done)
+    assert 'class="sheet"' not in page(config)
+    Image.new("RGB", (900, 400), (90, 90, 200)).save(final / "small.png")
+    assert "contact sheet of the final LoRA" in str(Tags(page(config)).attributes("img", "alt"))
+    path = write_markdown(config, None)
+    assert "README_files/final.png" in path.read_text(encoding="utf-8")
+    assert (path.parent / "README_files" / "final.png").is_file()
+
+
+def test_what_early_stops_saved(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5])
+    assert "Ending hopeless" not in page(config)
+    facts = {"planned_epochs": 10, "trained_epochs": 4}
+    load_existing(config).add_trial(create_trial(value=0.1, user_attrs=facts))
+    assert "Ending hopeless trials early saved 6 of 10 epochs (60%)." in page(config)
+    assert "saved 6 of 10 epochs" in write_markdown(config, None).read_text(encoding="utf-8")
+
+
+def test_a_pick_is_what_the_page_shows(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5, 0.9])
+    study = load_existing(config)
+    lora = "trial_0000/checkpoints/small-000002.safetensors"
+    keep_pick(study, Choice(0, 2, lora, 0.25, 0.01, "pick", "the others lose the hat"))
+    text = page(config)
+    assert "Chosen by hand: the others lose the hat." in text
+    assert str(config.folder / lora) in text
+    assert "trial 0, epoch 2, objective 0.250" in text
+    alts = Tags(text).attributes("img", "alt")
+    assert alts[1] == "best of the search: mivo monster, picture 1 of 4"
+    values = study.trials[0].user_attrs["effective_params"]
+    assert f"learning_rate = {values['learning_rate']}" in text
