@@ -21,7 +21,7 @@ RUNXL = runs/$(basename $(notdir $(SDXL)))
 
 .DEFAULT_GOAL := ci
 .PHONY: ci setup demo test slow lint types plan sd15 transfer sdxl train evaluate compare overnight \
-	dashboard tensorboard status clean help bench
+	dashboard tensorboard status screenshots clean help bench
 
 ci: lint types test ## Everything that CI runs (the default)
 
@@ -98,6 +98,9 @@ bench: setup ## Training and scoring against plain loops, as ratios; some ten mi
 	$(VENV)/bin/python benchmarks/step_time.py
 	$(VENV)/bin/python benchmarks/scoring_time.py
 	$(VENV)/bin/python benchmarks/step_cost.py
+
+screenshots: setup ## The docs' pictures of dashboard and report, taken anew in Chromium
+	SCREENSHOTS=docs/images $(VENV)/bin/pytest tests/browser --basetemp=/tmp/lora-screenshots
 
 clean: ## Remove the virtual environment and caches; studies in runs/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
