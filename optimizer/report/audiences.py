@@ -6,12 +6,17 @@ from typing import Any
 
 import optuna
 
+from optimizer.errors import OptimizerError
 from optimizer.space.fit import Fitted
+from optimizer.storage.outage import OUTAGES
 from optimizer.training.results import Step
 from optimizer.trial.outcome import Outcome
 from optimizer.trial.scored import ScoredCheckpoint
 
 logger = logging.getLogger(__name__)
+
+_EXPECTED = (OSError, OptimizerError, *OUTAGES)
+"""A full disk, a file that was moved away, a database or a network that does not answer."""
 
 
 class Spectator:
@@ -38,6 +43,7 @@ class Audiences(Spectator):
 
     def __init__(self, spectators: Sequence[Spectator]) -> None:
         self.spectators = tuple(spectators)
+        self._said: set[str] = set()
 
     def study_opened(self, study: optuna.Study, n_trials: int, seeds: list[Fitted]) -> None:
         """Before the first trial."""
@@ -63,6 +69,14 @@ class Audiences(Spectator):
         for spectator in self.spectators:
             try:
                 getattr(spectator, event)(*facts)
-            except Exception:  # a page, a note or a message is not worth a night of training
-                name = type(spectator).__name__
-                logger.exception("%s failed at %s; the study goes on", name, event)
+            except _EXPECTED as error:
+                self._say(f"{type(spectator).__name__} could not keep up at {event}: {error}")
+            except Exception as error:  # noqa: BLE001  # not worth a night of training either
+                what = f"{type(spectator).__name__} failed at {event}"
+                self._say(f"{what} ({type(error).__name__}: {error}), a bug", trace=True)
+
+    def _say(self, what: str, *, trace: bool = False) -> None:
+        """Once: what goes wrong at every step would fill the log."""
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning("%s; the study goes on", what, exc_info=trace)

@@ -1,5 +1,6 @@
 """Pictures and notes for optuna-dashboard, written while a study runs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,6 +8,7 @@ from tempfile import TemporaryDirectory
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
 from PIL import Image
 
 from optimizer.config.study import StudyConfig
@@ -35,7 +37,7 @@ class _TrialHandle:
 
 
 class DashboardNotes(Spectator):
-    """A contact sheet per checkpoint, a note per trial and study, and figures."""
+    """Pictures and a contact sheet per checkpoint, a note per trial and study, and figures."""
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
@@ -56,21 +58,27 @@ class DashboardNotes(Spectator):
         self.number, self.sheets = number, {}
 
     def scored(self, checkpoint: ScoredCheckpoint) -> None:
-        """Keep the contact sheet while the trial can still be written to."""
+        """Keep its pictures while the trial can still be written to."""
         if self.study is None:
             return
         epoch, scores = checkpoint.checkpoint.epoch, checkpoint.scores
         samples = self.config.folder / f"trial_{self.number:04d}" / "samples" / f"{epoch:06d}"
         title = f"trial {self.number}, epoch {epoch}: objective {scores.objective:.3f}"
+        trial = self.study.get_trials(deepcopy=False)[self.number]
         with TemporaryDirectory() as folder:
             sheet = Path(folder) / f"epoch_{epoch:06d}.jpg"
             _draw(self.config, samples, title, sheet)
-            self.sheets[epoch] = upload_artifact(
-                artifact_store=self.store,
-                file_path=str(sheet),
-                study_or_trial=self.study.get_trials(deepcopy=False)[self.number],
-                storage=self.study._storage,
-            )
+            self.sheets[epoch] = self._upload(self.study, trial, sheet)
+            for sample in _as_jpegs(self.config, samples, sheet.with_suffix("")):
+                self._upload(self.study, trial, sample)
+
+    def _upload(self, study: optuna.Study, trial: FrozenTrial, path: Path) -> str:
+        return upload_artifact(
+            artifact_store=self.store,
+            file_path=str(path),
+            study_or_trial=trial,
+            storage=study._storage,
+        )
 
     def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
         """Write down what became of the trial, and where the study stands."""
@@ -108,6 +116,15 @@ def trial_note(
     """Markdown about a trial; `sheets` are addresses of contact sheets by epoch."""
     template = environment().get_template("note_trial.md.j2")
     return template.render(trial=trial, config=config, sheets=sheets, best=best)
+
+
+def _as_jpegs(config: StudyConfig, samples: Path, stem: Path) -> Iterator[Path]:
+    """Every picture of a checkpoint, named by its place and seed."""
+    for place, planned in enumerate(planned_pictures(config)):
+        path = stem.with_name(f"{stem.name}_{place:03d}_seed_{planned.seed}.jpg")
+        with Image.open(samples / f"{place:03d}.png") as image:
+            image.convert("RGB").save(path, quality=_QUALITY)
+        yield path
 
 
 def _draw(config: StudyConfig, samples: Path, title: str, path: Path) -> None:

@@ -4,9 +4,12 @@ optuna-dashboard 0.21 reads no constraint of Optuna 5 and takes whatever is COMP
 candidate, also what was only told the sampler as the worst value.
 """
 
+import json
 from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -23,7 +26,7 @@ def artifact_folder(config: StudyConfig) -> Path:
 
 
 class DashboardStorage(RDBStorage):
-    """Marks infeasible trials as such and never gives one as the best."""
+    """Marks infeasible trials as such, never gives one as the best, and puts pictures in order."""
 
     def get_all_trials(
         self,
@@ -41,6 +44,8 @@ class DashboardStorage(RDBStorage):
             # A study that has COMPLETE trials is asked for its best one.
             if hopeless and trial.state is TrialState.COMPLETE:
                 trial.state = TrialState.PRUNED
+        for trial in trials:
+            trial._system_attrs = _artifacts_in_order(trial._system_attrs)
         return [trial for trial in trials if states is None or trial.state in states]
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
@@ -51,3 +56,13 @@ class DashboardStorage(RDBStorage):
 
 def _is_infeasible(trial: FrozenTrial) -> bool:
     return trial.user_attrs.get(attrs.FEASIBLE) is False
+
+
+def _artifacts_in_order(stored: dict[str, Any]) -> dict[str, Any]:
+    """By their file names: the page shows them as they come, and they come by random ids."""
+    pictures = {
+        key: value for key, value in stored.items() if key.startswith(ARTIFACTS_ATTR_PREFIX)
+    }
+    order = sorted(pictures, key=lambda key: json.loads(pictures[key] or "{}").get("filename", ""))
+    others = {key: value for key, value in stored.items() if key not in pictures}
+    return others | {key: pictures[key] for key in order}

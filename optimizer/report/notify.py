@@ -71,11 +71,15 @@ class Notifier(Spectator):
             return
         try:
             is_sent = self.apprise.notify(title=f"{self.name}: {title}", body=body)
-        except Exception:  # whatever a messenger does, the study goes on
-            logger.exception("a message could not be sent")
+        except Exception as error:  # noqa: BLE001  # a hundred messengers, each with its own
+            # Without its text, which may quote the address and with it a password.
+            what = type(error).__name__
+            logger.warning("the message %r could not be sent (%s); the study goes on", title, what)
             return
         if not is_sent:
-            logger.warning("the message %r could not be sent to everybody", title)
+            logger.warning(
+                "the message %r could not be sent to everybody; the study goes on", title
+            )
 
 
 def _best(number: int, outcome: Outcome) -> str:

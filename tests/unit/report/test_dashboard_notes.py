@@ -18,6 +18,7 @@ from optimizer.report.audiences import Audiences, Spectator
 from optimizer.report.dashboard import HOST, dashboard_server
 from optimizer.report.dashboard_notes import DashboardNotes
 from optimizer.report.dashboard_storage import artifact_folder
+from optimizer.report.pictures import planned_pictures
 from optimizer.scoring.health import Health
 from optimizer.scoring.objective import Part, Scores
 from optimizer.study.open import load_existing
@@ -82,8 +83,13 @@ def test_a_trial_shows_its_contact_sheet_and_note(make_study: Make, run_told: Ru
     run_with_notes(config, run_told, [0.7])
     with served(config) as get:
         trial = json.loads(get("/api/studies/1"))["trials"][0]
-        (artifact,) = trial["artifacts"]
-        assert artifact["mimetype"] == "image/jpeg"
+        artifact, *samples = trial["artifacts"]
+        assert [one["filename"] for one in trial["artifacts"]][:2] == [
+            "epoch_000004.jpg",
+            f"epoch_000004_000_seed_{planned_pictures(config)[0].seed}.jpg",
+        ]
+        assert len(samples) == len(planned_pictures(config))
+        assert {one["mimetype"] for one in trial["artifacts"]} == {"image/jpeg"}
         address = f"/artifacts/1/{trial['trial_id']}/{artifact['artifact_id']}"
         assert get(address)[:2] == b"\xff\xd8"
     note = trial["note"]["body"]
@@ -96,7 +102,7 @@ def test_no_lora_among_the_artifacts(make_study: Make, run_told: RunTold) -> Non
     config = make_study()
     run_with_notes(config, run_told, [0.7, 0.8])
     files = list(artifact_folder(config).iterdir())
-    assert len(files) == 2
+    assert len(files) == 2 * (1 + len(planned_pictures(config)))
     assert all(path.read_bytes()[:2] == b"\xff\xd8" for path in files)
 
 
@@ -151,8 +157,27 @@ def test_what_people_watch_hurts_no_trial(
     config = make_study()
     notes = DashboardNotes(config)
     run_told(config, [0.5, 0.6], Audiences((Broken(), notes)))
-    assert "Broken failed at trial_ended; the study goes on" in caplog.text
+    said = (
+        "Broken could not keep up at trial_ended: the disk of the notes is full; the study goes on"
+    )
+    assert caplog.text.count(said) == 1  # not for every trial
+    assert "Traceback" not in caplog.text
     assert "## Best: trial 1" in get_note(load_existing(config))
+
+
+class Wrong(Spectator):
+    """Has a bug."""
+
+    def trial_ended(self, number: int, outcome: Outcome, is_best: bool) -> None:
+        raise KeyError("epoch")
+
+
+def test_a_bug_in_what_people_watch_is_told_with_its_place(
+    make_study: Make, run_told: RunTold, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_told(make_study(), [0.5], Audiences((Wrong(),)))
+    assert "Wrong failed at trial_ended (KeyError: 'epoch'), a bug; the study" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_artifacts_survive_in_a_moved_folder(

@@ -123,3 +123,22 @@ def test_without_addresses_nothing_is_sent(make_study: Make, run_told: RunTold) 
     notifier = Notifier(config, ())
     notifier.tell_the_end(lambda: run_told(config, [0.5], Audiences((notifier,))))
     assert notifier.apprise is None
+
+
+class Breaking:
+    """A messenger with a bug, whose complaint holds its address."""
+
+    def notify(self, **message: str) -> bool:
+        raise ValueError("https://discord.com/api/webhooks/1/sesame")
+
+
+def test_a_messenger_with_a_bug_hurts_nothing_and_tells_no_secret(
+    make_study: Make, run_told: RunTold, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = make_study()
+    notifier = Notifier(config, ["env:MAILBOX"])
+    notifier.apprise = Breaking()  # type: ignore[assignment]
+    result = notifier.tell_the_end(lambda: run_told(config, [0.5], Audiences((notifier,))))
+    assert result.best is not None
+    assert "'done' could not be sent (ValueError); the study goes on" in caplog.text
+    assert "sesame" not in caplog.text
