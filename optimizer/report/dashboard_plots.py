@@ -19,12 +19,16 @@ _RATE = "learning_rate"
 def save_plots(
     study: optuna.Study, config: StudyConfig, findings: Findings, story: TransferStory | None
 ) -> None:
-    """Save history, learning rate and parts of the score; each replaces the one before."""
+    """Save history, learning rate, parts of the score and epochs; each replaces the one before."""
     from optuna_dashboard import save_plotly_graph_object
 
     if not findings.ranked:
         return
-    figures = {"history_with_seeds": _history(findings), "parts_of_the_score": _parts(findings)}
+    figures = {
+        "history_with_seeds": _history(findings),
+        "parts_of_the_score": _parts(findings),
+        "epochs_saved": _epochs(findings),
+    }
     if _RATE in config.space.parameters:
         figures["learning_rate_and_score"] = _learning_rate(findings, story)
     for name, figure in figures.items():
@@ -75,6 +79,17 @@ def _parts(findings: Findings) -> "Figure":
             name=part,
         )
     return figure
+
+
+def _epochs(findings: Findings) -> "Figure":
+    trained, planned = findings.epochs
+    saved = f"{(planned - trained) / planned:.0%}" if planned else "0%"
+    figure = _figure(f"Epochs: early stops saved {saved}", "trial", "epochs")
+    told = [(trial.number, *trial.epochs) for trial in findings.trials if trial.epochs]
+    numbers = [number for number, _, _ in told]
+    figure.add_bar(x=numbers, y=[t for _, t, _ in told], name="trained")
+    figure.add_bar(x=numbers, y=[p - t for _, t, p in told], name="saved", marker_color="#c9d1d9")
+    return figure.update_layout(barmode="stack")
 
 
 def _add_trials(

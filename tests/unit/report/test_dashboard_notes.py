@@ -116,7 +116,12 @@ def test_the_study_has_a_note_figures_and_a_named_metric(
     assert "| bad_pictures | 1 | it was <bad_pictures> |" in told["note"]["body"]
     assert told["objective_names"] == ["objective"]
     names = {figure["id"] for figure in told["plotly_graph_objects"]}
-    assert names == {"history_with_seeds", "learning_rate_and_score", "parts_of_the_score"}
+    assert names == {
+        "history_with_seeds",
+        "learning_rate_and_score",
+        "parts_of_the_score",
+        "epochs_saved",
+    }
     assert {"key": "clip_i", "sortable": True} in told["union_user_attrs"]
 
 
