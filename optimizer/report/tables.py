@@ -33,6 +33,8 @@ def short(value: Any) -> str:
 def key_values(title: str, values: dict[str, Any]) -> Table:
     """Two columns: name and value, where only a Text is styled: brackets are words."""
     table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # the end of a path is what tells it from others
     for name, value in values.items():
         table.add_row(Text(name), value if isinstance(value, Text) else Text(short(value)))
     return table
