@@ -19,18 +19,17 @@ _RATE = "learning_rate"
 def save_plots(
     study: optuna.Study, config: StudyConfig, findings: Findings, story: TransferStory | None
 ) -> None:
-    """Save history, learning rate, parts of the score and epochs; each replaces the one before."""
+    """Save the figures under their names: each replaces the one before."""
     from optuna_dashboard import save_plotly_graph_object
 
     if not findings.ranked:
         return
-    figures = {
-        "history_with_seeds": _history(findings),
-        "parts_of_the_score": _parts(findings),
-        "epochs_saved": _epochs(findings),
-    }
+    figures = {"history_with_seeds": _history(findings), "parts_of_the_score": _parts(findings)}
     if _RATE in config.space.parameters:
         figures["learning_rate_and_score"] = _learning_rate(findings, story)
+    trained, planned = findings.epochs
+    if trained < planned:
+        figures["epochs_saved"] = _epochs_saved(findings)
     for name, figure in figures.items():
         save_plotly_graph_object(study, figure, graph_object_id=name)
 
@@ -81,15 +80,16 @@ def _parts(findings: Findings) -> "Figure":
     return figure
 
 
-def _epochs(findings: Findings) -> "Figure":
+def _epochs_saved(findings: Findings) -> "Figure":
     trained, planned = findings.epochs
-    saved = f"{(planned - trained) / planned:.0%}" if planned else "0%"
-    figure = _figure(f"Epochs: early stops saved {saved}", "trial", "epochs")
+    title = f"Early stops saved {planned - trained} of {planned} epochs"
+    figure = _figure(title, "trial", "epochs")
     told = [(trial.number, *trial.epochs) for trial in findings.trials if trial.epochs]
     numbers = [number for number, _, _ in told]
-    figure.add_bar(x=numbers, y=[t for _, t, _ in told], name="trained")
-    figure.add_bar(x=numbers, y=[p - t for _, t, p in told], name="saved", marker_color="#c9d1d9")
-    return figure.update_layout(barmode="stack")
+    figure.add_bar(x=numbers, y=[trained for _, trained, _ in told], name="trained")
+    figure.add_bar(x=numbers, y=[planned - trained for _, trained, planned in told], name="saved")
+    figure.update_layout(barmode="stack")
+    return figure
 
 
 def _add_trials(

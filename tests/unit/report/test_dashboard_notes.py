@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from optuna_dashboard import get_note
 from PIL import Image
 
@@ -116,13 +116,18 @@ def test_the_study_has_a_note_figures_and_a_named_metric(
     assert "| bad_pictures | 1 | it was <bad_pictures> |" in told["note"]["body"]
     assert told["objective_names"] == ["objective"]
     names = {figure["id"] for figure in told["plotly_graph_objects"]}
-    assert names == {
-        "history_with_seeds",
-        "learning_rate_and_score",
-        "parts_of_the_score",
-        "epochs_saved",
-    }
+    assert names == {"history_with_seeds", "learning_rate_and_score", "parts_of_the_score"}
     assert {"key": "clip_i", "sortable": True} in told["union_user_attrs"]
+
+
+def test_epochs_that_early_stops_saved_are_drawn(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_with_notes(config, run_told, [0.7])
+    facts = {"planned_epochs": 10, "trained_epochs": 4}
+    load_existing(config).add_trial(create_trial(value=0.1, user_attrs=facts))
+    run_with_notes(config, run_told, [0.6])
+    figures = {one["id"]: one["graph_object"] for one in detail(config)["plotly_graph_objects"]}
+    assert "Early stops saved 6 of 10 epochs" in figures["epochs_saved"]
 
 
 def test_infeasible_trials_are_marked_and_never_best(make_study: Make, run_told: RunTold) -> None:
