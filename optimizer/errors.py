@@ -108,6 +108,12 @@ class BadPicturesError(TrialError):
     outcome = "bad_pictures"
 
 
+class TooLargeError(TrialError):
+    """A trial was predicted not to fit the card."""
+
+    outcome = "predicted_out_of_memory"
+
+
 class InfeasibleError(TrialError):
     """A rule of the search space forbids these parameters."""
 

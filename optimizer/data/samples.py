@@ -76,6 +76,12 @@ def place_record(record: Record) -> Placement:
     return place(record.size[1], record.size[0], record.dataset)
 
 
+def largest_bucket(records: Iterable[Record]) -> tuple[int, int]:
+    """Height and width in pixels of the bucket with the most of them."""
+    width, height = max((place_record(r).bucket for r in records), key=lambda b: b[0] * b[1])
+    return height, width
+
+
 def draw_sample(
     record: Record, progress: Progress, prior_loss_weight: float, random: Random
 ) -> Sample:

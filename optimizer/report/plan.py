@@ -15,7 +15,7 @@ from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.data.batches import updates_per_epoch
 from optimizer.data.records import Record
-from optimizer.data.samples import place_record
+from optimizer.data.samples import largest_bucket, place_record
 from optimizer.errors import InfeasibleError, StudyError
 from optimizer.models.device import GIB
 from optimizer.models.pipeline_model import PipelineModel
@@ -113,7 +113,7 @@ def plan_of(config: StudyConfig, card_gib: float | None = None) -> Plan:
         pictures=len({record.path for record in records}),
         pictures_with_repeats=sum(record.subset.num_repeats for record in records),
         buckets=len({place_record(record).bucket for record in records}),
-        largest_bucket=_largest_bucket(records),
+        largest_bucket=largest_bucket(records),
         updates_per_epoch=per_epoch,
         updates_per_trial=(
             per_epoch[0] * smallest.max_train_epochs,
@@ -150,11 +150,6 @@ def _end(space: SearchSpace, *, small: bool) -> Hyperparameters:
     return Hyperparameters.model_construct(**space.values(pick))
 
 
-def _largest_bucket(records: tuple[Record, ...]) -> tuple[int, int]:
-    width, height = max((place_record(r).bucket for r in records), key=lambda b: b[0] * b[1])
-    return height, width
-
-
 def _memory(
     config: StudyConfig,
     model: PipelineModel,
@@ -163,7 +158,7 @@ def _memory(
     card_gib: float | None,
 ) -> list[Memory]:
     """The largest trial; with `auto` both before and after checkpointing was turned on."""
-    limit, size = _limit(config, card_gib), _largest_bucket(records)
+    limit, size = _limit(config, card_gib), largest_bucket(records)
     batch = _batch(settings, records)
     ways = {True: "checkpointing", False: "no checkpointing"}
     wanted = settings.gradient_checkpointing

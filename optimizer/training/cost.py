@@ -72,9 +72,7 @@ def step_cost(model: PipelineModel, settings: Hyperparameters, batch: int, size:
     base = sum(_bytes(module) for module in model.modules.values())
     with torch.device("meta"), trained_adapters(model, settings) as adapters, _as_on_a_card():
         make_lean(adapters)
-        trained = adapters.parameters()
-        weights = sum(p.nbytes for p in trained)
-        for parameter in trained:
+        for parameter in adapters.parameters():
             parameter.grad = torch.zeros_like(parameter)  # as flat parameters have them
 
         def step() -> None:
@@ -85,9 +83,21 @@ def step_cost(model: PipelineModel, settings: Hyperparameters, batch: int, size:
         # Apart: torch's counter keeps tensors alive for longer than they would be.
         with FlopCounterMode(display=False) as counter:
             step()
+        adapter = _adapter_bytes(adapters, settings)
+    return StepCost(base, adapter, live.peak - live.first, int(counter.get_total_flops()))
+
+
+def adapter_bytes(model: PipelineModel, settings: Hyperparameters) -> int:
+    """The adapter's part of `step_cost` alone, at once; `model` as there."""
+    with torch.device("meta"), trained_adapters(model, settings) as adapters:
+        return _adapter_bytes(adapters, settings)
+
+
+def _adapter_bytes(adapters: Adapters, settings: Hyperparameters) -> int:
+    """Matrices and gradients, both float32, and the optimizer's state."""
+    trained = adapters.parameters()
     moments = sum(_moments(p.numel(), settings.optimizer_type) for p in trained)
-    operations = int(counter.get_total_flops())
-    return StepCost(base, 2 * weights + moments, live.peak - live.first, operations)
+    return moments + 2 * sum(p.nbytes for p in trained)
 
 
 def _moments(values: int, optimizer_type: OptimizerType) -> int:

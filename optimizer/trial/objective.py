@@ -18,6 +18,7 @@ from optimizer.training.noise import training_scheduler
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.state import TrainingState
 from optimizer.trial import attrs
+from optimizer.trial.admission import admission_on
 from optimizer.trial.divergence import DivergenceGuard, loss_of_nothing
 from optimizer.trial.hang import HangWatch
 from optimizer.trial.intermediate import is_hopeless, report_value
@@ -53,6 +54,7 @@ class Objective:
     ) -> None:
         self.config, self.bench, self.space, self.audience = config, bench, space, audience
         self.memory_at_first = memory_held(bench.model.device)
+        self.admission = admission_on(bench.model.device, config.model, bench.data.records)
 
     def __call__(self, trial: optuna.Trial) -> Outcome:
         """Run a trial to its end; only InputError is raised."""
@@ -86,6 +88,8 @@ class Objective:
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
         settings = outlast(lambda: self._suggested(trial))
         folder.write("params.json", settings.model_dump())
+        if self.admission:
+            self.admission.check(settings)
         state = self._taken_over(trial, folder, settings)
         scored = self._scored_before(trial, folder, state)
         with TensorBoard(folder.tensorboard, state.global_step if state else 0) as board:

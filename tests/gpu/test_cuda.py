@@ -12,7 +12,7 @@ from optimizer.config.training import Hyperparameters
 from optimizer.data.cache import TensorStore
 from optimizer.data.records import scan
 from optimizer.demo import layout
-from optimizer.errors import CardError
+from optimizer.errors import CardError, TooLargeError
 from optimizer.models.attention import choose_attention, xformers_problem
 from optimizer.models.base import PictureSizes, PromptEmbeds
 from optimizer.models.device import device_held, limit_memory, memory_held
@@ -27,6 +27,7 @@ from optimizer.training.optimizers import build_optimizer
 from optimizer.training.prepared import PreparedData
 from optimizer.training.results import Step, TrainingResult
 from optimizer.training.trainer import Trainer
+from optimizer.trial.admission import admission_on
 
 pytestmark = [
     pytest.mark.gpu,
@@ -198,3 +199,21 @@ def test_predicted_memory_of_a_full_size_step_is_the_measured_one(
         measured = torch.cuda.max_memory_allocated()
     print(f"{family} {checkpointing}: predicted {predicted.peak}, measured {measured}")
     assert predicted.peak == pytest.approx(measured, rel=0.1)
+
+
+def test_what_cannot_fit_the_card_is_refused_before_it_is_trained(
+    model: PipelineModel, tmp_path: Path
+) -> None:
+    layout.save_drawings(tmp_path / "images", layout.subject_drawings(2, 64, seed=1))
+    subset = {"image_dir": str(tmp_path / "images"), "caption_extension": ".txt"}
+    table = {"resolution": 64, "batch_size": 2, "subsets": [subset]}
+    records = scan(dataset_config_from({"datasets": [table]}, tmp_path / "dataset.toml"))
+    name = ModelConfig.model_validate(
+        {"family": model.family, "pretrained_model_name_or_path": str(WEIGHTS / model.family)}
+    )
+    admission = admission_on(model.device, name, records)
+    assert admission is not None
+    admission.check(Hyperparameters(network_dim=4))
+    admission.limit = admission.held
+    with pytest.raises(TooLargeError):
+        admission.check(Hyperparameters(network_dim=4))
