@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.config.study import StudyConfig
 from optimizer.report.budget import Budget, budget
-from optimizer.report.findings import Estimate
+from optimizer.report.estimate import Estimate
 from optimizer.report.held_cards import HeldCard, held_cards
 from optimizer.report.steps import Pace, pace
 from optimizer.study.lease import Lease, lease_of
