@@ -102,8 +102,9 @@ def study_status(config: StudyConfig, study: optuna.Study | None = None) -> Stud
     """
     study = study or Onlooker(config).look()
     trials = study.get_trials(deepcopy=False)
-    wanted, done = config.study.n_trials, len(counted_trials(study))
-    mean, disk = _mean_seconds(trials), _bytes_in(config.folder)
+    counted = counted_trials(study)
+    wanted, done = config.study.n_trials, len(counted)
+    mean, disk = _mean_seconds(counted), _bytes_in(config.folder)
     alive = [trial for trial in trials if _is_running(trial)]
     leases = [lease for trial in alive if (lease := lease_of(trial))]
     running = _running_trials(alive, config, mean, leases)
