@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from optimizer.config.study import StudyConfig
-from optimizer.report.findings import Estimate, Findings, TrialRow
+from optimizer.report.estimate import Estimate
+from optimizer.report.findings import Findings, TrialRow
 from optimizer.report.transfer_story import TransferStory
 
 if TYPE_CHECKING:

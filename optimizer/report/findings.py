@@ -12,32 +12,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.config.study import StudyConfig
+from optimizer.report.estimate import Estimate
 from optimizer.scoring.health import Health
 from optimizer.trial import attrs
 from optimizer.trial.worth import worth
 
-NORMAL_95 = 1.96
-"""Standard errors on either side of a mean that hold 95 % of a normal distribution."""
 FEWEST_FOR_IMPORTANCES = 8
 """Finished trials below which an importance is mostly luck."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean and its standard error."""
-
-    value: float
-    standard_error: float
-
-    @property
-    def low(self) -> float:
-        """Lower end of the 95 % interval, normal approximation."""
-        return self.value - NORMAL_95 * self.standard_error
-
-    @property
-    def high(self) -> float:
-        """Upper end of the 95 % interval."""
-        return self.value + NORMAL_95 * self.standard_error
 
 
 @dataclass(frozen=True)

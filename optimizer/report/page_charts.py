@@ -2,7 +2,8 @@
 
 from optimizer.config.study import StudyConfig
 from optimizer.report.charts import Chart, Marker, Point, scatter
-from optimizer.report.findings import Estimate, Findings, TrialRow
+from optimizer.report.estimate import Estimate
+from optimizer.report.findings import Findings, TrialRow
 from optimizer.report.transfer_story import TransferStory
 
 _RATE = "learning_rate"

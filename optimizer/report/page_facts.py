@@ -11,7 +11,8 @@ import tomli_w
 from optimizer.config.study import StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.report.charts import Chart
-from optimizer.report.findings import Estimate, Findings, TrialRow, find, lead
+from optimizer.report.estimate import Estimate
+from optimizer.report.findings import Findings, TrialRow, find, lead
 from optimizer.report.page_charts import page_charts
 from optimizer.report.pictures import (
     BASE_SAMPLES,

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optimizer.config.study import StudyConfig
 from optimizer.report.budget import Budget, budget
-from optimizer.report.findings import Estimate
+from optimizer.report.estimate import Estimate
 from optimizer.report.held_cards import HeldCard, held_cards
 from optimizer.report.steps import Pace, pace
 from optimizer.study.lease import Lease, lease_of
@@ -102,8 +102,9 @@ def study_status(config: StudyConfig, study: optuna.Study | None = None) -> Stud
     """
     study = study or Onlooker(config).look()
     trials = study.get_trials(deepcopy=False)
-    wanted, done = config.study.n_trials, len(counted_trials(study))
-    mean, disk = _mean_seconds(trials), _bytes_in(config.folder)
+    counted = counted_trials(study)
+    wanted, done = config.study.n_trials, len(counted)
+    mean, disk = _mean_seconds(counted), _bytes_in(config.folder)
     alive = [trial for trial in trials if _is_running(trial)]
     leases = [lease for trial in alive if (lease := lease_of(trial))]
     running = _running_trials(alive, config, mean, leases)

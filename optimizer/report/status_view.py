@@ -27,7 +27,7 @@ _SLOW = 2.0
 
 def watch(configs: Sequence[StudyConfig]) -> None:
     """Redraw until Ctrl-C; what goes wrong at the first look is raised as by `study_status`."""
-    views = [_View(Onlooker(config)) for config in configs]
+    views = [WatchedStudy(Onlooker(config)) for config in configs]
     with Live(Group(*(view.look() for view in views)), console=console, auto_refresh=False) as live:
         try:
             while True:
@@ -37,7 +37,7 @@ def watch(configs: Sequence[StudyConfig]) -> None:
             return
 
 
-class _View:
+class WatchedStudy:
     """A study that is watched; while its database is away, as it was last seen."""
 
     def __init__(self, onlooker: Onlooker) -> None:
@@ -46,11 +46,13 @@ class _View:
         self.table: RenderableType = ""
 
     def look(self) -> RenderableType:
+        """Its table now; raises as `study_status`."""
         status = study_status(self.onlooker.config, self.onlooker.look())
         self.seen, self.table = datetime.now(), status_table(status)
         return self.table
 
     def look_again(self) -> RenderableType:
+        """Its table now, or what was seen last and why it cannot be read."""
         try:
             return self.look()
         except (StorageError, *OUTAGES) as error:

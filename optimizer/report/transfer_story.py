@@ -9,7 +9,8 @@ from typing import Any
 from optimizer.config.resolved import RESOLVED
 from optimizer.config.study import StudyConfig, load_study
 from optimizer.errors import InputError
-from optimizer.report.findings import Estimate, Findings, TrialRow
+from optimizer.report.estimate import Estimate
+from optimizer.report.findings import Findings, TrialRow
 from optimizer.space.fit import fit
 from optimizer.study.best_params import read_transfer
 from optimizer.study.open import space_of

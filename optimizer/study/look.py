@@ -1,9 +1,12 @@
 """Looking at a study that others write to."""
 
+from pathlib import Path
+
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from optimizer.config.study import StudyConfig
+from optimizer.errors import StudyError
 from optimizer.storage.database import storage_url
 from optimizer.storage.outline import OutlineError, OutlineReader
 from optimizer.storage.proxy import is_proxy
@@ -28,6 +31,7 @@ class Onlooker:
             StudyError: there is no such study yet.
             StorageError: its database cannot be reached.
         """
+        self._refuse_missing()
         if not is_proxy(self._url):
             try:
                 self._reader = self._reader or OutlineReader(self._url, self.config.name)
@@ -37,3 +41,11 @@ class Onlooker:
         from optimizer.study.open import load_existing
 
         return load_existing(self.config)
+
+    def _refuse_missing(self) -> None:
+        is_file = self._url.get_backend_name() == "sqlite" and self._url.database
+        if is_file and not Path(str(self._url.database)).exists():
+            raise StudyError(
+                f"{self.config.path}: study {self.config.name} has not begun, its database "
+                f"{self._url.database} is not there; `optimizer run {self.config.path}` begins it"
+            )

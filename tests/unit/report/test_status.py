@@ -24,9 +24,10 @@ from optimizer.errors import StudyError
 from optimizer.report.held_cards import HeldCard
 from optimizer.report.log_file import last_lines, new_lines
 from optimizer.report.status import RunningTrial, StudyStatus, study_status
-from optimizer.report.status_view import status_table
+from optimizer.report.status_view import WatchedStudy, status_table
 from optimizer.report.steps import pace
 from optimizer.study.lease import Lease
+from optimizer.study.look import Onlooker
 from optimizer.study.open import open_study
 from optimizer.study.turns import sole_runner
 from optimizer.trial import attrs
@@ -80,6 +81,33 @@ def test_all_trials_failed(make_study: Make, run_told: RunTold) -> None:
     assert "none yet: all 2 trials that ended have no score" in shown(study_status(config))
 
 
+def test_a_study_that_has_not_begun(make_study: Make) -> None:
+    config = make_study()
+    told = status_command(config.path.parent, "study.toml")
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+    assert "study.toml: study small has not begun, its database" in told.stderr
+    assert "`optimizer run study.toml` begins it" in told.stderr
+
+
+def test_a_database_that_is_away_while_it_is_watched(make_study: Make, run_told: RunTold) -> None:
+    config = make_study()
+    run_told(config, [0.5])
+    view = WatchedStudy(Onlooker(config))
+    console = Console(width=160, file=StringIO(), record=True)
+    view.look()
+    database = config.folder / "optimizer.db"
+    kept = database.read_bytes()
+    database.write_bytes(b"no database" * 1000)
+    console.print(view.look_again())
+    text = console.export_text()
+    assert "1 of 3 done" in text
+    assert "for now nothing can be read" in text and "cannot be opened" in text
+    database.write_bytes(kept)
+    console.print(view.look_again())
+    assert "for now" not in console.export_text()
+
+
 def test_a_worker_between_two_trials(make_study: Make, run_told: RunTold) -> None:
     config = make_study()
     run_told(config, [0.5])
@@ -121,7 +149,7 @@ def test_the_deadline_of_a_worker_of_this_machine(make_study: Make) -> None:
 def test_a_trial_is_not_over_before_the_others_were(make_study: Make) -> None:
     config = make_study()
     study = open_study(config)
-    study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 7200.0}))
+    study.add_trial(create_trial(value=0.5, user_attrs={"seconds": 7200.0, "feasible": False}))
     study.ask().set_user_attr(attrs.LEASE, Lease.mine().as_dict())
     write_steps(config.folder / "trial_0001" / "metrics.jsonl", [2.0] * 90)
     (trial,) = study_status(config).running
