@@ -16,6 +16,10 @@ def turn(config: StudyConfig) -> AbstractContextManager[None]:
     return one_at_a_time(storage_url(config.folder, config.study.storage), config.folder)
 
 
+GLIMPSE_SECONDS = 0.5
+"""`is_run_here` holds the lock for a moment to see whether it can."""
+
+
 @contextmanager
 def sole_runner(config: StudyConfig) -> Iterator[None]:
     """Be the only `optimizer run` of this study on this machine.
@@ -26,7 +30,7 @@ def sole_runner(config: StudyConfig) -> Iterator[None]:
         StudyError: another process holds it.
     """
     try:
-        with held(_run_lock(config), f"study {config.name}"):
+        with held(_run_lock(config), f"study {config.name}", patience=GLIMPSE_SECONDS):
             yield
     except HeldError as error:
         raise StudyError(
