@@ -252,7 +252,7 @@ def test_lora_outside_of_any_study(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["status", "best", "dashboard"])
 def test_looking_at_a_study_that_has_not_begun(verb: str, command: Command, project: Path) -> None:
-    refused(command(verb, study(project)), "start it with `optimizer run`")
+    refused(command(verb, study(project)), "start it with `optimizer run")
 
 
 def test_unknown_option_and_verb(command: Command, project: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_study_that_has_not_begun(make_study: Make) -> None:
     assert told.returncode == 2
     assert told.stderr.count("\n") == 1
     assert "study.toml: study small has not begun, its database" in told.stderr
-    assert "`optimizer run study.toml` begins it" in told.stderr
+    assert "start it with `optimizer run study.toml`" in told.stderr
 
 
 def test_a_database_that_is_away_while_it_is_watched(make_study: Make, run_told: RunTold) -> None:
