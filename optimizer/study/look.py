@@ -47,5 +47,6 @@ class Onlooker:
         if is_file and not Path(str(self._url.database)).exists():
             raise StudyError(
                 f"{self.config.path}: study {self.config.name} has not begun, its database "
-                f"{self._url.database} is not there; start it with `optimizer run {self.config.path}`"
+                f"{self._url.database} is not there; start it with "
+                f"`optimizer run {self.config.path}`"
             )
