@@ -1,6 +1,7 @@
 """Fixtures for the whole suite."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from optimizer.config.study import StudyConfig, load_study
 
 # Before anything imports torch: two test processes share two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Under nohup it is ignored, and the program heeds that; what is tested is that it is not.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 STUDY = """
 [study]

@@ -45,6 +45,10 @@ class SearchConfig(Frozen):
     """Database URL; an SQLite file in the study's folder when not given."""
     sampler: SamplerName = "auto"
     seed: int = 42
+    memory: Literal["auto", "as_set"] = "auto"
+    """`auto`: before each trial, how many pictures go through at once, checkpointing where that is
+    "auto", and whether encoders leave the card are chosen so that it fits; the update stays the
+    same. Only on CUDA. `as_set`: as the settings have it, and less once memory is out."""
     memory_limit: Annotated[float, Field(ge=1)] | None = None
     """GiB of the card that a worker may take before it is out of memory. Under WSL2, whose driver
     would spill into host memory instead, what is free when it starts if not given."""

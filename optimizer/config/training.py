@@ -116,8 +116,8 @@ class Hyperparameters(Frozen):
     """In units of the real models' 75-token windows: 1, 2 or 3 windows of the text encoder."""
     prior_loss_weight: NotNegative = 1.0
 
-    gradient_checkpointing: bool | Literal["auto"] = True
-    """`auto`: only once memory has run out without it."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """`auto`: where the card is predicted to be too small without, or proves to be."""
     mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto"
     """`auto`: bf16 where the device has it, fp16 on older CUDA cards, none on the CPU."""
     save_precision: Literal["fp16", "bf16", "float"] = "fp16"

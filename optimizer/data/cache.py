@@ -48,6 +48,10 @@ class TensorStore:
             raise InputError(f"{self.root}: cache cannot be read: {error.strerror}") from None
         return _checked(data)
 
+    def holds(self, key: str) -> bool:
+        """Whether there is something under a key; `get` alone tells whether it is whole."""
+        return self._path(key).is_file()
+
     def put(self, key: str, tensors: Mapping[str, Tensor]) -> None:
         """Store tensors under a key, in place of what was there.
 

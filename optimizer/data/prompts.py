@@ -1,6 +1,6 @@
 """Embeddings of captions: each is encoded once and kept on disk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,8 +37,17 @@ class EmbeddingSource:
         loaded = [unique[caption] for caption in captions]
         return {name: torch.stack([one[name] for one in loaded]) for name in loaded[0]}
 
+    def prepare(self, captions: Iterable[str]) -> None:
+        """Encode what the store does not hold."""
+        for caption in dict.fromkeys(captions):
+            if not self.store.holds(self._key(caption)):
+                self._tensors(caption)
+
+    def _key(self, caption: str) -> str:
+        return digest({"kind": "embeddings", "caption": caption, "encoders": self.identity})
+
     def _tensors(self, caption: str) -> dict[str, Tensor]:
-        key = digest({"kind": "embeddings", "caption": caption, "encoders": self.identity})
+        key = self._key(caption)
         tensors = self.store.get(key)
         if tensors is None:
             tensors = self._encoded(caption)

@@ -70,6 +70,12 @@ class BatchPlan:
 
     samples: tuple[Sample, ...]
 
+    @property
+    def pixels(self) -> int:
+        """Of one picture."""
+        width, height = self.samples[0].placement.bucket
+        return width * height
+
 
 def place_record(record: Record) -> Placement:
     """Return the bucket of a record."""

@@ -1,6 +1,8 @@
 """What both families share: a diffusers pipeline held in memory across trials."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -81,6 +83,18 @@ class PipelineModel(ABC):
         weights = next(vae.parameters())
         latents: Tensor = vae.encode(pixels.to(weights.device, weights.dtype)).latent_dist.mode()
         return latents.float()
+
+    @contextmanager
+    def resting(self, names: Collection[str]) -> Iterator[None]:
+        """Have networks wait in host memory inside this block; the UNet must not be one of them."""
+        device = self.device
+        try:
+            for name in names:
+                self.modules[name].to("cpu")
+            yield
+        finally:
+            for name in names:
+                self.modules[name].to(device)
 
     def fingerprint(self) -> dict[str, int]:
         """A checksum of every network's base weights, adapters left out; cheap on the device."""

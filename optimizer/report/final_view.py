@@ -86,6 +86,7 @@ def _train(config: StudyConfig, settings: Hyperparameters, folder: Path) -> None
             folder,
             config.name,
             state_folder=folder / "state",
+            way=bench.memory_way(settings),
             observe=observe,
         )
     scored = {c.path.name: score_file(bench.scorer, c.path) for c in result.checkpoints}

@@ -16,7 +16,7 @@ from optimizer.config.training import Hyperparameters
 from optimizer.data.batches import updates_per_epoch
 from optimizer.data.records import Record
 from optimizer.data.samples import largest_bucket, place_record
-from optimizer.errors import InfeasibleError, StudyError
+from optimizer.errors import InfeasibleError, StudyError, TooLargeError
 from optimizer.models.device import GIB
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.models.shapes import has_known_shapes, shapes_of
@@ -24,9 +24,10 @@ from optimizer.scoring.prompts import plan_pictures
 from optimizer.space.search_space import SearchSpace
 from optimizer.study.open import load_existing, space_of
 from optimizer.study.results import counted_trials
-from optimizer.training.cost import StepCost, step_cost
+from optimizer.training.cost import StepCost, network_bytes, step_cost
 from optimizer.training.lora_size import lora_bytes
 from optimizer.trial import attrs
+from optimizer.trial.admission import Admission
 from optimizer.trial.workbench import training_records
 
 DRAWS = 500
@@ -67,6 +68,8 @@ class Plan:
     pictures_per_checkpoint: int
     largest_trial: str
     memory: tuple[Memory, ...]
+    memory_auto: str
+    """What `study.memory` would choose for it; empty where no card is known or it may not."""
     lora_bytes: tuple[int, int]
     disk_bytes: tuple[int, int]
     """LoRA files that stay, of all trials."""
@@ -123,6 +126,7 @@ def plan_of(config: StudyConfig, card_gib: float | None = None) -> Plan:
         pictures_per_checkpoint=len(prompts.subject) + len(prompts.preservation),
         largest_trial=f"network_dim {largest.network_dim}, batch {_batch(largest, records)}",
         memory=tuple(_memory(config, model, largest, records, card_gib)),
+        memory_auto=_chosen(config, largest, records, _limit(config, card_gib)),
         lora_bytes=loras,
         disk_bytes=(
             loras[0] * kept[0] * config.study.n_trials,
@@ -167,6 +171,23 @@ def _memory(
         chosen = settings.model_copy(update={"gradient_checkpointing": way})
         found.append(Memory(ways[way], step_cost(model, chosen, batch, size), limit))
     return found
+
+
+def _chosen(
+    config: StudyConfig,
+    settings: Hyperparameters,
+    records: tuple[Record, ...],
+    limit: int | None,
+) -> str:
+    """Without the judge, whose size is not known before it is loaded."""
+    if limit is None:
+        return ""
+    base = sum(network_bytes(module) for module in shapes_of(config.model).modules.values())
+    try:
+        way = Admission(config, records, base, limit).way(settings)
+    except TooLargeError as error:
+        return f"refused: {error}"
+    return way.sentence() if way else ""
 
 
 def _batch(settings: Hyperparameters, records: tuple[Record, ...]) -> int:

@@ -46,6 +46,8 @@ def _card(plan: Plan) -> dict[str, Any]:
     for memory in plan.memory:
         facts[f"activations, {memory.way}"] = _gib(memory.cost.activations)
         facts[f"peak, {memory.way}"] = _verdict(memory)
+    if plan.memory_auto:
+        facts['memory = "auto"'] = plan.memory_auto
     facts["not in it"] = "the driver's own memory, the judge, and the drawing of pictures"
     return facts
 
@@ -62,7 +64,7 @@ def _verdict(memory: Memory) -> Text:
     if memory.fits:
         return Text(f"{peak} of {limit}: fits")
     return Text(
-        f"{peak} of {limit}: does not fit; batches will go in parts, or lower train_batch_size",
+        f"{peak} of {limit}: does not fit; fewer pictures will go through at once",
         style="red",
     )
 

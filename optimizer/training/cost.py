@@ -69,35 +69,47 @@ def step_cost(model: PipelineModel, settings: Hyperparameters, batch: int, size:
         batch: pictures that go through the networks at once.
         size: height and width in pixels of the largest bucket.
     """
-    base = sum(_bytes(module) for module in model.modules.values())
+    base = sum(network_bytes(module) for module in model.modules.values())
+    activations = activation_bytes(model, settings, batch, size)
+    # Apart: torch's counter keeps tensors alive for longer than they would be.
+    with _step(model, settings, batch, size) as step, FlopCounterMode(display=False) as counter:
+        step()
+    adapter = adapter_bytes(model, settings)
+    return StepCost(base, adapter, activations, int(counter.get_total_flops()))
+
+
+def activation_bytes(
+    model: PipelineModel, settings: Hyperparameters, batch: int, size: Size
+) -> int:
+    """The activations' part of `step_cost` alone; arguments as there."""
+    with _step(model, settings, batch, size) as step:
+        with (live := _Live(model)):
+            step()
+        return live.peak - live.first
+
+
+@contextmanager
+def _step(
+    model: PipelineModel, settings: Hyperparameters, batch: int, size: Size
+) -> Iterator[Callable[[], None]]:
     with torch.device("meta"), trained_adapters(model, settings) as adapters, _as_on_a_card():
         make_lean(adapters)
         for parameter in adapters.parameters():
             parameter.grad = torch.zeros_like(parameter)  # as flat parameters have them
-
-        def step() -> None:
-            torch.autograd.backward(_loss(model, adapters, batch, size))
-
-        with (live := _Live(model)):
-            step()
-        # Apart: torch's counter keeps tensors alive for longer than they would be.
-        with FlopCounterMode(display=False) as counter:
-            step()
-        adapter = _adapter_bytes(adapters, settings)
-    return StepCost(base, adapter, live.peak - live.first, int(counter.get_total_flops()))
+        yield lambda: torch.autograd.backward(_loss(model, adapters, batch, size))
 
 
 def adapter_bytes(model: PipelineModel, settings: Hyperparameters) -> int:
     """The adapter's part of `step_cost` alone, at once; `model` as there."""
     with torch.device("meta"), trained_adapters(model, settings) as adapters:
-        return _adapter_bytes(adapters, settings)
+        # Matrices and gradients, both float32.
+        trained = 2 * sum(p.nbytes for p in adapters.parameters())
+        return trained + moment_bytes(adapters, settings)
 
 
-def _adapter_bytes(adapters: Adapters, settings: Hyperparameters) -> int:
-    """Matrices and gradients, both float32, and the optimizer's state."""
-    trained = adapters.parameters()
-    moments = sum(_moments(p.numel(), settings.optimizer_type) for p in trained)
-    return moments + 2 * sum(p.nbytes for p in trained)
+def moment_bytes(adapters: Adapters, settings: Hyperparameters) -> int:
+    """The optimizer's state, which is not there before its first update."""
+    return sum(_moments(p.numel(), settings.optimizer_type) for p in adapters.parameters())
 
 
 def _moments(values: int, optimizer_type: OptimizerType) -> int:
@@ -105,7 +117,8 @@ def _moments(values: int, optimizer_type: OptimizerType) -> int:
     return values * _MOMENT_BYTES[optimizer_type] * (_OF_SMALL_ONES if in_32_bits else 1)
 
 
-def _bytes(module: torch.nn.Module) -> int:
+def network_bytes(module: torch.nn.Module) -> int:
+    """Of its weights."""
     return sum(tensor.nbytes for tensor in module.state_dict().values())
 
 

@@ -1,9 +1,5 @@
 """From a batch of latents to its loss: noise is drawn and added, the UNet's answer compared."""
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -25,39 +21,8 @@ from optimizer.training.noise import (
     sample_timesteps,
     training_scheduler,
 )
+from optimizer.training.noised import Noised
 from optimizer.training.results import TrainingData
-
-
-@dataclass(frozen=True)
-class Noised:
-    """A batch with noise in it. All tensors begin with (b, ...); target is what to predict."""
-
-    noisy: Tensor
-    target: Tensor
-    timesteps: Tensor
-    captions: tuple[str, ...]
-    sizes: tuple[PictureSizes, ...]
-    loss_weights: Tensor
-    masks: Tensor | None
-
-    def parts(self, count: int) -> Iterator["Noised"]:
-        """The same pictures in `count` parts, as equal as they can be."""
-        total = len(self.captions)
-        ends = [round(total * number / count) for number in range(count + 1)]
-        for start, end in itertools.pairwise(ends):
-            if start < end:
-                yield self._part(slice(start, end))
-
-    def _part(self, part: slice) -> "Noised":
-        return Noised(
-            self.noisy[part],
-            self.target[part],
-            self.timesteps[part],
-            self.captions[part],
-            self.sizes[part],
-            self.loss_weights[part],
-            None if self.masks is None else self.masks[part],
-        )
 
 
 class Diffusion:

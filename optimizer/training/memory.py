@@ -1,18 +1,40 @@
-"""What a run does when the card's memory is full, instead of dying."""
+"""How an update is made to fit the card, and what a run does when it does not, instead of dying."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from optimizer.config.training import Hyperparameters
 from optimizer.errors import SpilledError
 from optimizer.models.device import free_unused
 from optimizer.training.adapters import Adapters
 from optimizer.training.spill import SpillGuard
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MemoryWay:
+    """How updates go through the networks. None of it changes what they are, but for rounding.
+
+    checkpoints: activations are computed again for the backward pass instead of kept. at_once:
+    most pictures that go through together. resting: networks that wait in host memory while the
+    UNet trains, by their pipeline attribute.
+    """
+
+    checkpoints: bool
+    at_once: int
+    resting: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """For people."""
+        count = "1 picture" if self.at_once == 1 else f"{self.at_once} pictures"
+        facts = [f"{count} at once", f"{'with' if self.checkpoints else 'no'} checkpointing"]
+        if self.resting:
+            facts.append(f"{', '.join(self.resting)} off the card")
+        return ", ".join(facts)
 
 
 class MemoryLadder:
@@ -22,43 +44,40 @@ class MemoryLadder:
     are passed through in parts. Either way the same pictures make up an update.
     """
 
-    def __init__(self, settings: Hyperparameters, adapters: Adapters) -> None:
-        self.adapters = adapters
-        self.may_checkpoint = settings.gradient_checkpointing == "auto"
-        self.checkpoints = settings.gradient_checkpointing is True
+    def __init__(self, way: MemoryWay, adapters: Adapters, *, may_checkpoint: bool) -> None:
+        self.adapters, self.may_checkpoint = adapters, may_checkpoint
         self.guard = SpillGuard()
-        self.parts = 1
-        """In how many parts a batch goes through the networks."""
+        self._go(way)
+
+    def _go(self, way: MemoryWay) -> None:
+        self.way = way
+        self.adapters.checkpoint_gradients(way.checkpoints)
 
     def state(self) -> dict[str, int]:
         """Where on the ladder the run is."""
-        return {"checkpoints": int(self.checkpoints), "parts": self.parts}
+        return {"checkpoints": int(self.way.checkpoints), "at_once": self.way.at_once}
 
     def load(self, state: dict[str, int]) -> None:
         """The reverse of `state`."""
-        self.parts = state["parts"]
-        self.checkpoints = bool(state["checkpoints"])
-        self.adapters.checkpoint_gradients(self.checkpoints)
+        checkpoints, at_once = bool(state["checkpoints"]), state["at_once"]
+        self._go(replace(self.way, checkpoints=checkpoints, at_once=at_once))
 
-    def fitted(self, step: Callable[[int], Tensor], batch: int) -> Tensor:
-        """Run a step, which takes the number of parts, until it fits.
-
-        Args:
-            batch: pictures in its largest batch; there is no way down once each is a part.
+    def fitted(self, step: Callable[[int], Tensor]) -> Tensor:
+        """Run a step, which takes the most pictures to pass through at once, until it fits.
 
         Raises:
             torch.OutOfMemoryError: it does not fit in any way.
         """
         while True:
             try:
-                return step(self.parts)
+                return step(self.way.at_once)
             except torch.OutOfMemoryError:
-                if not self._go_down(batch, "out of memory"):
+                if not self._go_down("out of memory"):
                     raise
             # Out here the error, which held the failed step's tensors, is gone.
             free_unused()
 
-    def paced(self, seconds: float, batch: int) -> None:
+    def paced(self, seconds: float) -> None:
         """Take note of how long an update took; needs less from the next one on if that is a spill.
 
         Raises:
@@ -70,19 +89,17 @@ class MemoryLadder:
             f"updates take {seconds:.3g} s instead of {self.guard.baseline:.3g} s with the card "
             "full: the driver spills into host memory, or somebody else fills the card"
         )
-        if not self._go_down(batch, cause):
+        if not self._go_down(cause):
             raise SpilledError(
                 f"{cause}; lower train_batch_size or network_dim, or set study.memory_limit"
             )
 
-    def _go_down(self, batch: int, cause: str) -> bool:
-        if self.may_checkpoint and not self.checkpoints:
-            self.checkpoints = True
-            self.adapters.checkpoint_gradients(True)
-            logger.warning("%s; going on with gradient checkpointing", cause)
-            return True
-        if self.parts >= batch:
+    def _go_down(self, cause: str) -> bool:
+        if self.may_checkpoint and not self.way.checkpoints:
+            self._go(replace(self.way, checkpoints=True))
+        elif self.way.at_once > 1:
+            self._go(replace(self.way, at_once=(self.way.at_once + 1) // 2))
+        else:
             return False
-        self.parts = min(2 * self.parts, batch)
-        logger.warning("%s; going on with batches in %d parts", cause, self.parts)
+        logger.warning("%s; going on with %s", cause, self.way.sentence())
         return True

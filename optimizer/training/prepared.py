@@ -94,6 +94,11 @@ class PreparedData:
         tensors = self._source(settings).load(captions)
         return PromptEmbeds(tensors["prompt_embeds"], tensors.get("pooled_prompt_embeds"))
 
+    def encode_captions(self, plans: Sequence[BatchPlan], settings: Hyperparameters) -> None:
+        """Encode now what is missing of these plans' captions."""
+        captions = (sample.caption for plan in plans for sample in plan.samples)
+        self._source(settings).prepare(captions)
+
     def _source(self, settings: Hyperparameters) -> EmbeddingSource:
         length, skip = settings.max_token_length, settings.clip_skip
         encoders = [self.model.identity_of(name) for name in self.model.encoder_names]

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from optimizer.config.training import Hyperparameters
 from optimizer.data.latents import Batch
+from optimizer.data.samples import BatchPlan
 from optimizer.models.base import PromptEmbeds
+from optimizer.training.memory import MemoryWay
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,14 @@ class Step:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run left behind."""
+    """What a run left behind. memory: how it fitted the card at last."""
 
     checkpoints: tuple[Checkpoint, ...]
     global_step: int
     max_train_steps: int
     stopped_early: bool
     seconds: float
+    memory: MemoryWay
 
 
 class TrainingData(Protocol):
@@ -68,17 +71,20 @@ class TrainingData(Protocol):
     def digest(self) -> str:
         """Names pictures and captions by their content."""
 
-    def epoch(self, epoch: int, settings: Hyperparameters) -> Sequence[Any]:
+    def epoch(self, epoch: int, settings: Hyperparameters) -> Sequence[BatchPlan]:
         """The batch plans of an epoch, in training order; the same for the same seed."""
 
-    def validation(self) -> Sequence[Any]:
+    def validation(self) -> Sequence[BatchPlan]:
         """The batch plans of the validation pictures, always the same."""
 
-    def load(self, plan: Any) -> Batch:
+    def load(self, plan: BatchPlan) -> Batch:
         """Latents and captions of one batch."""
 
     def embeds(self, captions: Sequence[str], settings: Hyperparameters) -> PromptEmbeds:
         """Embeddings of captions by the frozen text encoders."""
+
+    def encode_captions(self, plans: Sequence[BatchPlan], settings: Hyperparameters) -> None:
+        """Have the frozen text encoders encode now what `embeds` will be asked for."""
 
     def header(self, settings: Hyperparameters) -> Mapping[str, Any]:
         """What a LoRA file's header says of the pictures, by sd-scripts' names."""

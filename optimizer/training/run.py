@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from optimizer.config.training import Hyperparameters
+from optimizer.data.samples import BatchPlan
 from optimizer.errors import NonFiniteLossError
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import Adapters
-from optimizer.training.diffusion import Diffusion, Noised
+from optimizer.training.cost import moment_bytes
+from optimizer.training.diffusion import Diffusion
 from optimizer.training.lean import make_lean
 from optimizer.training.lora_file import lora_file, write_lora
 from optimizer.training.lora_metadata import lora_metadata
 from optimizer.training.max_norm import limit_norms
-from optimizer.training.memory import MemoryLadder
+from optimizer.training.memory import MemoryLadder, MemoryWay
+from optimizer.training.noised import Noised, regrouped
 from optimizer.training.optimizers import (
     averaged,
     build_optimizer,
@@ -50,6 +54,7 @@ class Run:
         adapters: Adapters,
         keeper: StateKeeper,
         observe: Observe,
+        way: MemoryWay | None,
     ) -> None:
         self.model, self.data, self.settings, self.adapters = model, data, settings, adapters
         self.keeper, self.observe = keeper, observe
@@ -62,9 +67,13 @@ class Run:
             cpu=model.device.type == "cpu",
         )
         self.diffusion = Diffusion(model, data, settings, self.accelerator)
-        self.memory = MemoryLadder(settings, adapters)
-        micro_batches = len(data.epoch(1, settings))
-        updates = math.ceil(micro_batches / settings.gradient_accumulation_steps)
+        plans = data.epoch(1, settings)
+        self.memory = MemoryLadder(
+            way or _as_set(settings, plans),
+            adapters,
+            may_checkpoint=settings.gradient_checkpointing == "auto",
+        )
+        updates = math.ceil(len(plans) / settings.gradient_accumulation_steps)
         self.max_train_steps = updates * settings.max_train_epochs
         self.epoch = self.batches = self.global_step = 0
         make_lean(adapters)
@@ -92,8 +101,36 @@ class Run:
                 self.keeper.keep(self.state())
         return False
 
+    def confirm(self) -> None:
+        """Pass the largest pictures through once, and less of them at once if that does not fit.
+
+        Nothing of it stays but the way; the optimizer's state to come is allowed for.
+        """
+        before = random_states(self.generator)
+        plan = max(self.data.epoch(1, self.settings), key=lambda plan: plan.pixels)
+        with self._room([plan]):
+            noised = self.diffusion.noised(self.data.load(plan), self.generator)
+            copies = math.ceil(self.memory.way.at_once / len(noised))
+            room = moment_bytes(self.adapters, self.settings)
+            reserved = torch.empty(room, dtype=torch.uint8, device=self.model.device)
+            self.memory.fitted(lambda at_once: self._backward([noised] * copies, at_once))
+            del reserved
+        self.torch_optimizer.zero_grad(set_to_none=False)
+        restore_random_states(before, self.generator)
+
+    def _room(self, plans: Sequence[BatchPlan]) -> AbstractContextManager[None]:
+        """Networks that rest must have encoded before what is trained on."""
+        resting = self.memory.way.resting
+        if set(resting) & set(self.model.encoder_names):
+            self.data.encode_captions(plans, self.settings)
+        return self.model.resting(resting)
+
     def _train(self, epoch: int) -> None:
         plans = self.data.epoch(epoch, self.settings)
+        with self._room(plans):
+            self._updates(epoch, plans)
+
+    def _updates(self, epoch: int, plans: Sequence[BatchPlan]) -> None:
         size = self.settings.gradient_accumulation_steps
         whole = True
         try:
@@ -111,12 +148,11 @@ class Run:
                 self.keeper.keep(self.state())
             raise
 
-    def _update(self, epoch: int, plans: Sequence[Any]) -> Step:
+    def _update(self, epoch: int, plans: Sequence[BatchPlan]) -> Step:
         started = time.monotonic()
         batches = (self.data.load(plan) for plan in plans)
         noised = [self.diffusion.noised(batch, self.generator) for batch in batches]
-        largest = max(len(one.captions) for one in noised)
-        loss = float(self.memory.fitted(lambda parts: self._backward(noised, parts), largest))
+        loss = float(self.memory.fitted(lambda at_once: self._backward(noised, at_once)))
         if not math.isfinite(loss):
             raise NonFiniteLossError(
                 f"the loss became {loss} at step {self.global_step + 1} of {self.max_train_steps}; "
@@ -125,22 +161,21 @@ class Run:
         rates = learning_rates(self.torch_optimizer)
         norm = self._step()
         seconds = time.monotonic() - started
-        self.memory.paced(seconds, largest)
+        self.memory.paced(seconds)
         return Step(
             epoch, self.global_step, self.max_train_steps, loss, rates, norm, seconds, _memory()
         )
 
-    def _backward(self, noised: Sequence[Noised], parts: int) -> Tensor:
+    def _backward(self, noised: Sequence[Noised], at_once: int) -> Tensor:
         """Gradients of one update; returns its loss, the mean over its batches."""
         self.torch_optimizer.zero_grad(set_to_none=False)
         total = torch.zeros((), device=self.model.device)
-        for one in noised:
-            for part in one.parts(parts):
-                # accelerate divides by the accumulation steps, also in a short last group, as
-                # sd-scripts does.
-                loss = self.diffusion.losses(part).sum() / len(one.captions)
-                self.accelerator.backward(loss)
-                total += loss.detach()
+        for part in regrouped(noised, at_once):
+            # accelerate divides by the accumulation steps, also in a short last group, as
+            # sd-scripts does.
+            loss = self.diffusion.losses(part).sum()
+            self.accelerator.backward(loss)
+            total += loss.detach()
         return total / len(noised)
 
     def _step(self) -> float:
@@ -211,6 +246,12 @@ class Run:
         self.checkpoints = [
             Checkpoint(**(kept | {"path": folder / kept["path"]})) for kept in state.checkpoints
         ]
+
+
+def _as_set(settings: Hyperparameters, plans: Sequence[BatchPlan]) -> MemoryWay:
+    """As the settings have it; nothing rests."""
+    largest = max((len(plan.samples) for plan in plans), default=1)
+    return MemoryWay(settings.gradient_checkpointing is True, largest)
 
 
 def _precision(settings: Hyperparameters, device: torch.device) -> str:

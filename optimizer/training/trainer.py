@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 from optimizer.config.training import Hyperparameters
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import trained_adapters
+from optimizer.training.memory import MemoryWay
 from optimizer.training.results import Observe, Report, TrainingData, TrainingResult
 from optimizer.training.run import Run
 from optimizer.training.state import StateKeeper, TrainingState, load_state, origin_of
@@ -42,6 +43,7 @@ class Trainer:
         *,
         state_folder: Path | None = None,
         state_every_s: float = STATE_EVERY_S,
+        way: MemoryWay | None = None,
         report: Report = lambda checkpoint: True,
         observe: Observe = lambda step: None,
     ) -> TrainingResult:
@@ -52,6 +54,8 @@ class Trainer:
                 and pictures that ended there before goes on from it, bit for bit; its earlier
                 checkpoints are not reported again.
             state_every_s: seconds after which the state is kept in the middle of an epoch too.
+            way: how to fit the card, confirmed by one step before the first; as the settings
+                have it, and only less where memory is out, if None.
 
         Raises:
             NonFiniteLossError: as soon as a loss is NaN or infinite.
@@ -62,9 +66,11 @@ class Trainer:
         with trained_adapters(self.model, settings) as adapters:
             try:
                 keeper = StateKeeper(state_folder, state_every_s)
-                run = Run(self.model, self.data, settings, adapters, keeper, observe)
+                run = Run(self.model, self.data, settings, adapters, keeper, observe, way)
                 if state := self.stopped_at(settings, state_folder):
                     run.restore(state, folder)
+                elif way is not None:
+                    run.confirm()
                 stopped = run.epochs(folder, name, report)
             finally:
                 # accelerate keeps its settings for the process; the next trial has others.
@@ -76,4 +82,5 @@ class Trainer:
             run.max_train_steps,
             stopped,
             time.monotonic() - started,
+            run.memory.way,
         )

@@ -18,7 +18,6 @@ from optimizer.training.noise import training_scheduler
 from optimizer.training.results import Checkpoint, Step, TrainingResult
 from optimizer.training.state import TrainingState
 from optimizer.trial import attrs
-from optimizer.trial.admission import admission_on
 from optimizer.trial.divergence import DivergenceGuard, loss_of_nothing
 from optimizer.trial.hang import HangWatch
 from optimizer.trial.intermediate import is_hopeless, report_value
@@ -54,7 +53,6 @@ class Objective:
     ) -> None:
         self.config, self.bench, self.space, self.audience = config, bench, space, audience
         self.memory_at_first = memory_held(bench.model.device)
-        self.admission = admission_on(bench.model.device, config.model, bench.data.records)
 
     def __call__(self, trial: optuna.Trial) -> Outcome:
         """Run a trial to its end; only InputError is raised."""
@@ -88,8 +86,7 @@ class Objective:
     def _run(self, trial: optuna.Trial, folder: TrialFolder) -> Outcome:
         settings = outlast(lambda: self._suggested(trial))
         folder.write("params.json", settings.model_dump())
-        if self.admission:
-            self.admission.check(settings)
+        way = self.bench.memory_way(settings)
         state = self._taken_over(trial, folder, settings)
         scored = self._scored_before(trial, folder, state)
         with TensorBoard(folder.tensorboard, state.global_step if state else 0) as board:
@@ -98,6 +95,7 @@ class Objective:
                 folder.checkpoints,
                 self.config.name,
                 state_folder=folder.state,
+                way=way,
                 report=self._reporter(trial, folder, scored, board),
                 observe=self._observer(folder, settings, board),
             )
@@ -186,6 +184,7 @@ class Objective:
             attrs.CHECKPOINT: folder.relative(best.checkpoint.path),
             attrs.EPOCH: best.checkpoint.epoch,
             attrs.STANDARD_ERROR: best.scores.objective_se,
+            attrs.MEMORY: result.memory.sentence(),
             attrs.MAX_TRAIN_STEPS: result.max_train_steps,
             attrs.VALIDATION_LOSS: best.checkpoint.validation_loss,
             "sha256": best.checkpoint.sha256,

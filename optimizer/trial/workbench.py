@@ -9,6 +9,7 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from optimizer.config.study import StudyConfig
+from optimizer.config.training import Hyperparameters
 from optimizer.data.cache import TensorStore
 from optimizer.data.pictures import read_upright
 from optimizer.data.pixels import on_white
@@ -25,8 +26,10 @@ from optimizer.scoring.extras import extra_metrics
 from optimizer.scoring.prompts import plan_pictures
 from optimizer.scoring.scorer import Scorer
 from optimizer.training.adapters import trained_adapters
+from optimizer.training.memory import MemoryWay
 from optimizer.training.prepared import PreparedData
 from optimizer.training.trainer import Trainer
+from optimizer.trial.admission import Admission, admission_on
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Workbench:
     data: PreparedData
     trainer: Trainer
     scorer: Scorer
+    admission: Admission | None
 
     def check_base_unchanged(self) -> None:
         """Raises OptimizerError when training has touched a frozen weight."""
@@ -51,6 +55,10 @@ class Workbench:
                 f"the base model {self.model.name} changed during a trial; its later trials would "
                 "train on something else. Please report this as a bug"
             )
+
+    def memory_way(self, settings: Hyperparameters) -> MemoryWay | None:
+        """How to fit the card; None where nothing is to be chosen. Raises TooLargeError."""
+        return self.admission.way(settings) if self.admission else None
 
     def device_name(self) -> str:
         """The graphics card, or the CPU."""
@@ -88,7 +96,8 @@ def open_workbench(config: StudyConfig) -> Workbench:
     _say_long_captions(config, model, train)
     # Drawn now, while nothing is on the model yet.
     write_json(config.folder / "anchors.json", scorer.anchors.as_dict())
-    return Workbench(config, model, data, Trainer(model, data), scorer)
+    admission = admission_on(model.device, config, train)
+    return Workbench(config, model, data, Trainer(model, data), scorer, admission)
 
 
 def open_scorer(config: StudyConfig, device: torch.device | None = None) -> Scorer:

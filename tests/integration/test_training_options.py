@@ -90,89 +90,12 @@ def test_prior_loss_weight_and_accumulation_leave_the_scale_of_the_loss(
     assert split[0].loss == pytest.approx(whole[0].loss, rel=0.5)
 
 
-def diffusion(data: PreparedData, chosen: Hyperparameters) -> Diffusion:
-    return Diffusion(data.model, data, chosen, Accelerator(cpu=True))
-
-
-def test_a_batch_in_parts_has_the_gradient_of_the_whole(prepared: Prepared) -> None:
-    data, chosen = prepared("sdxl"), settings()
-    one = diffusion(data, chosen)
-    batch = data.load(data.epoch(1, chosen)[0])
-    noised = one.noised(batch, torch.Generator().manual_seed(0))
-    with trained_adapters(data.model, chosen) as adapters:
-        for parameter in adapters.parameters():
-            parameter.data += 0.01
-        gradients = []
-        for parts in (1, 2, 3, 4):
-            losses = [one.losses(part).sum() / len(noised.captions) for part in noised.parts(parts)]
-            assert len(losses) == parts
-            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-            gradients.append([p.grad.clone() for p in adapters.parameters()])
-            for parameter in adapters.parameters():
-                parameter.grad = None
-    for others in gradients[1:]:
-        for mine, other in zip(gradients[0], others, strict=True):
-            assert torch.allclose(mine, other, rtol=1e-3, atol=1e-6)
-
-
-class Greedy:
-    """The UNet's forward pass, out of memory for more than `most` pictures."""
-
-    def __init__(self, model: PipelineModel, most: int, *, checkpointing: bool = False) -> None:
-        self.unet, self.most, self.checkpointing = model.pipeline.unet, most, checkpointing
-        self.refused = 0
-
-    def __call__(self, module: Any, inputs: tuple[Any, ...]) -> None:
-        saves = self.checkpointing and self.unet.is_gradient_checkpointing
-        if module.training and len(inputs[0]) > self.most and not saves:
-            self.refused += 1
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    def __enter__(self) -> "Greedy":
-        self.handle = self.unet.register_forward_pre_hook(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.handle.remove()
-
-
-def test_out_of_memory_goes_on_in_parts_to_the_same_result(
-    prepared: Prepared, models: Models, tmp_path: Path
-) -> None:
-    data, chosen = prepared("sd15"), settings(max_train_epochs=2)
-    _, plain = train(data, tmp_path / "a", chosen)
-    with Greedy(models["sd15"], most=1) as greedy:
-        _, split = train(data, tmp_path / "b", chosen)
-    assert greedy.refused == 2  # batches of 4, then of 2; then it is known
-    assert [s.loss for s in split] == pytest.approx([s.loss for s in plain], rel=1e-3)
-
-
-def test_auto_turns_checkpointing_on_before_it_parts_batches(
-    prepared: Prepared, models: Models, tmp_path: Path
-) -> None:
-    data, chosen = prepared("sd15"), settings(gradient_checkpointing="auto")
-    _, plain = train(data, tmp_path / "a", chosen)
-    with Greedy(models["sd15"], most=1, checkpointing=True) as greedy:
-        _, saved = train(data, tmp_path / "b", chosen)
-    assert greedy.refused == 1
-    assert [s.loss for s in saved] == pytest.approx([s.loss for s in plain], rel=1e-4)
-    assert not models["sd15"].pipeline.unet.is_gradient_checkpointing
-
-
 def test_gradients_of_one_update_do_not_reach_the_next(prepared: Prepared, tmp_path: Path) -> None:
     """Where nothing is learnt, their norms stay what they are; sums of them would grow."""
     chosen = settings(learning_rate=1e-12, max_train_epochs=8, max_grad_norm=0.0)
     _, steps = train(prepared("sd15"), tmp_path, chosen)
     norms = [step.grad_norm for step in steps]
     assert sum(norms[-8:]) < 2 * sum(norms[:8])
-
-
-def test_out_of_memory_with_one_picture_is_said(
-    prepared: Prepared, models: Models, tmp_path: Path
-) -> None:
-    with Greedy(models["sd15"], most=0), pytest.raises(torch.OutOfMemoryError):
-        train(prepared("sd15"), tmp_path, settings())
-    assert models["sd15"].fingerprint() == models["sd15"].loaded_weights
 
 
 def test_norms_of_products_stay_below_the_limit(models: Models) -> None:

@@ -6,9 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from optimizer.config.training import Hyperparameters
 from optimizer.errors import SpilledError
-from optimizer.training.memory import MemoryLadder
+from optimizer.training.memory import MemoryLadder, MemoryWay
 from optimizer.training.spill import WINDOW, SpillGuard, card_is_full
 
 
@@ -57,15 +56,16 @@ class NoAdapters:
 
 
 def test_a_spilling_run_needs_less_until_it_cannot(caplog: pytest.LogCaptureFixture) -> None:
-    ladder = MemoryLadder(Hyperparameters(gradient_checkpointing="auto"), NoAdapters())  # type: ignore[arg-type]
+    way = MemoryWay(checkpoints=False, at_once=4)
+    ladder = MemoryLadder(way, NoAdapters(), may_checkpoint=True)  # type: ignore[arg-type]
     ladder.guard = SpillGuard(lambda: True)
     with caplog.at_level(logging.WARNING):
         for _ in range(WINDOW):
-            ladder.paced(1.0, batch=4)
-        assert ladder.state() == {"checkpoints": 0, "parts": 1}
+            ladder.paced(1.0)
+        assert ladder.state() == {"checkpoints": 0, "at_once": 4}
         with pytest.raises(SpilledError, match=r"9 s instead of 1 s .* study.memory_limit"):
             for _ in range(20 * WINDOW):
-                ladder.paced(9.0, batch=4)
-    assert ladder.state() == {"checkpoints": 1, "parts": 4}
-    assert "going on with gradient checkpointing" in caplog.text
-    assert "going on with batches in 4 parts" in caplog.text
+                ladder.paced(9.0)
+    assert ladder.state() == {"checkpoints": 1, "at_once": 1}
+    assert "going on with 4 pictures at once, with checkpointing" in caplog.text
+    assert "going on with 1 picture at once, with checkpointing" in caplog.text
