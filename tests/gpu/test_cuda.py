@@ -1,5 +1,6 @@
 """What only a CUDA device can show. Skipped where there is none, and CI says so."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from optimizer.cards import cards
 from optimizer.config.dataset import dataset_config_from
-from optimizer.config.study import ModelConfig
+from optimizer.config.study import ModelConfig, StudyConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.data.cache import TensorStore
 from optimizer.data.records import scan
@@ -21,13 +22,14 @@ from optimizer.models.lora import applied_lora
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.models.shapes import shapes_of
 from optimizer.training.adapters import trained_adapters
-from optimizer.training.cost import step_cost
+from optimizer.training.cost import network_bytes, step_cost
 from optimizer.training.lean import make_lean
+from optimizer.training.memory import MemoryWay
 from optimizer.training.optimizers import build_optimizer
 from optimizer.training.prepared import PreparedData
 from optimizer.training.results import Step, TrainingResult
 from optimizer.training.trainer import Trainer
-from optimizer.trial.admission import admission_on
+from optimizer.trial.admission import Admission, admission_on
 
 pytestmark = [
     pytest.mark.gpu,
@@ -46,7 +48,11 @@ def model(request: pytest.FixtureRequest) -> PipelineModel:
 
 
 def train(
-    model: PipelineModel, folder: Path, stop_at: int | None = None, **changed: object
+    model: PipelineModel,
+    folder: Path,
+    way: MemoryWay | None = None,
+    stop_at: int | None = None,
+    **changed: object,
 ) -> TrainingResult:
     layout.save_drawings(folder / "images", layout.subject_drawings(8, 64, seed=1))
     subset = {"image_dir": str(folder / "images"), "caption_extension": ".txt"}
@@ -62,7 +68,7 @@ def train(
             raise KeyboardInterrupt
 
     return Trainer(model, data).train(
-        settings, folder / "out", "mivo", state_folder=folder / "state", observe=observe
+        settings, folder / "out", "mivo", state_folder=folder / "state", way=way, observe=observe
     )
 
 
@@ -201,19 +207,41 @@ def test_predicted_memory_of_a_full_size_step_is_the_measured_one(
     assert predicted.peak == pytest.approx(measured, rel=0.1)
 
 
-def test_what_cannot_fit_the_card_is_refused_before_it_is_trained(
-    model: PipelineModel, tmp_path: Path
-) -> None:
+@pytest.fixture
+def admission(
+    model: PipelineModel, make_study: Callable[..., StudyConfig], tmp_path: Path
+) -> Admission:
     layout.save_drawings(tmp_path / "images", layout.subject_drawings(2, 64, seed=1))
-    subset = {"image_dir": str(tmp_path / "images"), "caption_extension": ".txt"}
-    table = {"resolution": 64, "batch_size": 2, "subsets": [subset]}
-    records = scan(dataset_config_from({"datasets": [table]}, tmp_path / "dataset.toml"))
-    name = ModelConfig.model_validate(
-        {"family": model.family, "pretrained_model_name_or_path": str(WEIGHTS / model.family)}
-    )
-    admission = admission_on(model.device, name, records)
-    assert admission is not None
-    admission.check(Hyperparameters(network_dim=4))
-    admission.limit = admission.held
+    captions = '[dataset.general]\ncaption_extension = ".txt"'
+    config = make_study(family=model.family, dataset=captions)
+    path = str(WEIGHTS / model.family)
+    named = config.model.model_copy(update={"pretrained_model_name_or_path": path})
+    config = config.model_copy(update={"model": named})
+    found = admission_on(model.device, config, scan(config.dataset))
+    assert found is not None
+    return found
+
+
+def test_what_cannot_fit_the_card_is_refused_before_it_is_trained(admission: Admission) -> None:
+    assert admission.way(Hyperparameters(network_dim=4)) == MemoryWay(False, at_once=1)
+    admission.limit = admission.held // 2
     with pytest.raises(TooLargeError):
-        admission.check(Hyperparameters(network_dim=4))
+        admission.way(Hyperparameters(network_dim=4))
+
+
+def test_resting_networks_leave_the_card_and_come_back(model: PipelineModel) -> None:
+    whole = memory_held(model.device)
+    names = ("vae", *model.encoder_names)
+    size = sum(network_bytes(model.modules[name]) for name in names)
+    with model.resting(names):
+        assert whole - memory_held(model.device) == pytest.approx(size, rel=0.05)
+    assert memory_held(model.device) == pytest.approx(whole, rel=0.01)
+    assert model.fingerprint() == model.loaded_weights
+
+
+def test_every_way_trains_on_the_card(model: PipelineModel, tmp_path: Path) -> None:
+    """With networks at rest, accumulated batches together, and the step that confirms it."""
+    way = MemoryWay(True, at_once=8, resting=("vae", *model.encoder_names))
+    result = train(model, tmp_path, way, gradient_accumulation_steps=2)
+    assert (result.global_step, result.memory) == (3, way)
+    assert {p.device.type for m in model.modules.values() for p in m.parameters()} == {"cuda"}

@@ -19,6 +19,7 @@ from optimizer.training.memory import MemoryWay
 from optimizer.training.noised import Noised, regrouped
 from optimizer.training.prepared import PreparedData
 from optimizer.training.results import Step, TrainingResult
+from optimizer.training.run import Run
 from optimizer.training.trainer import Trainer
 
 Prepared = Callable[[str], PreparedData]
@@ -170,20 +171,19 @@ def saved_matrices(result: TrainingResult) -> dict[str, torch.Tensor]:
 
 
 def test_what_was_predicted_too_well_is_found_out_before_the_first_update(
-    prepared: Prepared, models: Models, tmp_path: Path
+    prepared: Prepared, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, chosen = prepared("sd15"), settings(gradient_accumulation_steps=2)
-    seen: list[int] = []
+    updates, refused = Run._updates, list[int]()
+
+    def noted(run: Run, *arguments: Any) -> None:
+        refused.append(greedy.refused)
+        updates(run, *arguments)
+
+    monkeypatch.setattr(Run, "_updates", noted)
     with Greedy(models["sd15"], most=4) as greedy:
-        trainer = Trainer(data.model, data)
-        result = trainer.train(
-            chosen,
-            tmp_path,
-            "mivo",
-            way=MemoryWay(checkpoints=False, at_once=8),
-            observe=lambda _: seen.append(greedy.refused),
-        )
-    assert set(seen) == {1}
+        result, _ = train(data, tmp_path, chosen, MemoryWay(checkpoints=False, at_once=8))
+    assert refused == [1, 1]
     assert result.memory.at_once == 4
 
 
