@@ -11,10 +11,14 @@ from itertools import product
 from optimizer.config.study import ModelConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.logs import quiet_libraries
+from optimizer.models.pipeline_model import PipelineModel
 from optimizer.models.shapes import shapes_of
-from optimizer.training.cost import step_cost
+from optimizer.training.cost import network_bytes, step_cost
+from optimizer.training.forecast import Forecast, ways
+from optimizer.trial.admission import HEADROOM
 
 GIB, TFLOP = 2**30, 1e12
+CARDS = (6, 8, 12, 16, 24, 48, 80)
 SIDES = {"sd15": 512, "sdxl": 1024}
 
 
@@ -25,8 +29,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for family, side in SIDES.items():
-        name = {"family": family, "pretrained_model_name_or_path": "of/the-public-architecture"}
-        model = shapes_of(ModelConfig.model_validate(name))
+        model = _model(family)
         ways = product(("attention", "transformer"), (1, 4), (True, False))
         for targets, batch, checkpointing in ways:
             settings = Hyperparameters.model_validate(
@@ -41,6 +44,30 @@ def main() -> None:
             gib = " | ".join(f"{part / GIB:.2f} GiB" for part in parts)
             yes = "yes" if checkpointing else "no"
             print(f"| {family} | {targets} | {batch} | {yes} | {gib} | {cost.flops / TFLOP:.2f} |")
+
+    print("\n| model | text encoders | card | predicted | way |")
+    print("|---|---|---|---|---|")
+    for family, side in SIDES.items():
+        _ways(family, side)
+
+
+def _model(family: str) -> PipelineModel:
+    name = {"family": family, "pretrained_model_name_or_path": "of/the-public-architecture"}
+    return shapes_of(ModelConfig.model_validate(name))
+
+
+def _ways(family: str, side: int) -> None:
+    """What `memory = "auto"` chooses for 8 pictures an update; the judge is left out."""
+    forecast = Forecast(_model(family), (side, side))
+    base = sum(network_bytes(module) for module in forecast.shapes.modules.values())
+    for rate, gib in product((0.0, 1e-5), CARDS):
+        settings = Hyperparameters(network_dim=64, text_encoder_lr=rate)
+        idle = ("vae",) if rate else ("vae", *forecast.shapes.encoder_names)
+        needed = {way: base + forecast.beside(settings, way) for way in ways(settings, 8, idle)}
+        fitting = (way for way, peak in needed.items() if peak <= HEADROOM * gib * GIB)
+        way = next(fitting, None)
+        told = f"{needed[way] / GIB:.2f} GiB | {way.sentence()}" if way else "| does not fit"
+        print(f"| {family} | {'trained' if rate else 'frozen'} | {gib} GiB | {told} |")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from optimizer.config.study import StudyConfig, load_study
 
 # Before anything imports torch: two test processes share two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Under nohup it is ignored, and the program heeds that; what is tested is that it is not.
+# nohup ignores the one and a shell's `&` the other, for all that is started from there. What is
+# tested is how the program takes them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STUDY = """
 [study]

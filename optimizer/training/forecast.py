@@ -17,11 +17,18 @@ class Forecast:
         """shapes: the base model on the meta device. size: of the largest bucket."""
         self.shapes, self.size = shapes, size
         self._activations: dict[object, int] = {}
+        self._adapters: dict[str, int] = {}
 
     def beside(self, settings: Hyperparameters, way: MemoryWay) -> int:
         """What a trial adds to a card that holds the base model; negative where it makes room."""
-        adapter = adapter_bytes(self.shapes, settings)
-        return adapter + self.activations(settings, way) - self.resting(way)
+        return self.adapter(settings) + self.activations(settings, way) - self.resting(way)
+
+    def adapter(self, settings: Hyperparameters) -> int:
+        """Trained matrices, gradients and the optimizer's state."""
+        key = settings.model_dump_json()
+        if key not in self._adapters:
+            self._adapters[key] = adapter_bytes(self.shapes, settings)
+        return self._adapters[key]
 
     def resting(self, way: MemoryWay) -> int:
         """What networks leave free that wait in host memory."""
