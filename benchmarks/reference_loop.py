@@ -20,10 +20,15 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
 from diffusers.optimization import get_scheduler
+from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from torch.nn import functional
+
+ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
+Cached = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""Latents, embeddings and, for SDXL, pooled embeddings of all pictures, on the device."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Wanted:
     rank: int = 8
     learning_rate: float = 1e-3
     checkpointing: bool = False
+    targets: tuple[str, ...] = ATTENTION
 
 
 def main() -> None:
@@ -68,12 +74,20 @@ def prepared(wanted: Wanted) -> tuple[Callable[[int], float], Any]:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     pipeline = StableDiffusionXLPipeline.from_pretrained(wanted.model, dtype=torch.float32)
     pipeline.to(accelerator.device)
-    latents, embeds, pooled = _encoded(pipeline, wanted.images, wanted.resolution)
+    cached = _encoded(pipeline, wanted.images, wanted.resolution)
+    return step_of(pipeline, cached, wanted, accelerator)
 
+
+def step_of(
+    pipeline: Any, cached: Cached, wanted: Wanted, accelerator: Accelerator
+) -> tuple[Callable[[int], float], Any]:
+    """As `prepared`, of a model in memory; with accelerate's autocast where it has one."""
     unet = pipeline.unet
     unet.requires_grad_(False)
-    targets = ["to_k", "to_q", "to_v", "to_out.0"]
-    unet.add_adapter(LoraConfig(r=wanted.rank, lora_alpha=wanted.rank, target_modules=targets))
+    unet.add_adapter(
+        LoraConfig(r=wanted.rank, lora_alpha=wanted.rank, target_modules=list(wanted.targets))
+    )
+    cast_training_params(unet)
     if wanted.checkpointing:
         unet.enable_gradient_checkpointing()
     parameters = [p for p in unet.parameters() if p.requires_grad]
@@ -84,6 +98,7 @@ def prepared(wanted: Wanted) -> tuple[Callable[[int], float], Any]:
     side = wanted.resolution
     time_ids = torch.tensor([[side, side, 0, 0, side, side]], dtype=torch.float32)
     time_ids = time_ids.repeat(wanted.batch_size, 1).to(accelerator.device)
+    latents, embeds, pooled = cached
     unet.train()
 
     def step(number: int) -> float:
@@ -93,8 +108,11 @@ def prepared(wanted: Wanted) -> tuple[Callable[[int], float], Any]:
         noise = torch.randn_like(model_input)
         timesteps = torch.randint(0, 1000, (len(chosen),), device=model_input.device)
         noisy = noise_scheduler.add_noise(model_input, noise, timesteps)
-        added = {"text_embeds": pooled[chosen], "time_ids": time_ids}
-        prediction = unet(noisy, timesteps, embeds[chosen], added_cond_kwargs=added).sample
+        added = None
+        if pooled is not None:
+            added = {"text_embeds": pooled[chosen], "time_ids": time_ids}
+        with accelerator.autocast():
+            prediction = unet(noisy, timesteps, embeds[chosen], added_cond_kwargs=added).sample
         loss = functional.mse_loss(prediction.float(), noise.float())
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(parameters, 1.0)
@@ -107,9 +125,7 @@ def prepared(wanted: Wanted) -> tuple[Callable[[int], float], Any]:
 
 
 @torch.no_grad()
-def _encoded(
-    pipeline: StableDiffusionXLPipeline, folder: Path, resolution: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _encoded(pipeline: StableDiffusionXLPipeline, folder: Path, resolution: int) -> Cached:
     latents, embeds, pooled = [], [], []
     for path in sorted(folder.glob("*.png")):
         image = Image.open(path).convert("RGB").resize((resolution, resolution))
