@@ -4,10 +4,11 @@
     python benchmarks/card.py --family sdxl   # one of them
 
 Speed and memory do not depend on the weights' values. Where there is no card the same file runs
-with the demo's models on the CPU (32 and 64 px), which shows that it runs, and little more. Ours is
-the time from one update to the next as a trial sees it; both have everything cached, the same batch,
-rank, targets, optimizer and precision, and are interleaved. TFLOP/s are the model's: what
-checkpointing computes again is not counted.
+with the demo's models on the CPU (32 and 64 px), which shows that it runs, and little more.
+
+Ours is the time from one update to the next as a trial sees it; both have everything cached, the
+same batch, rank, targets, optimizer and precision, and are interleaved. TFLOP/s are the model's:
+what checkpointing computes again is not counted. `told` is the predicted peak, in GiB.
 """
 
 import argparse
