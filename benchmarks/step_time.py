@@ -3,8 +3,9 @@
     python benchmarks/step_time.py --pairs 5
 
 The demo's SDXL, one CPU thread, the same pictures, batch, rank, targets, optimizer and precision;
-interleaved in one process. Ours is the time from one update to the next as a trial sees it, with
-all that it does in between. Prints every pair and the median ratio for batches of 1 and of 4.
+a step of ours and one of its in turn, in one process. Ours is the time from one update to the next
+as a trial sees it, with all that it does in between. Prints every pair of runs and the median ratio
+for batches of 1 and of 4.
 """
 
 import argparse
@@ -21,9 +22,10 @@ from trial_against_process import RANK, RATE, WEIGHTS, prepared_data, trial_sett
 from optimizer.demo import layout
 from optimizer.logs import quiet_libraries
 from optimizer.training.prepared import PreparedData
+from optimizer.training.results import Step
 from optimizer.training.trainer import Trainer
 
-PICTURES, STEPS, WARM_UP = 24, 24, 4
+PICTURES, STEPS, WARM_UP = 24, 48, 4
 
 
 def main() -> None:
@@ -53,27 +55,27 @@ def _compared(
         rank=RANK,
         learning_rate=RATE,
     )
-    return [(_ours(data, folder, batch), _reference(wanted)) for _ in range(pairs)]
+    return [_pair(wanted, data, folder) for _ in range(pairs)]
 
 
-def _ours(data: PreparedData, folder: Path, batch: int) -> float:
-    ends: list[float] = []
-    settings = trial_settings(batch, STEPS, len(data.records))
-    Trainer(data.model, data).train(
-        settings, folder / "ours", "lora", observe=lambda _: ends.append(time.perf_counter())
-    )
-    return median(b - a for a, b in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False))
+def _pair(wanted: Wanted, data: PreparedData, folder: Path) -> tuple[float, float]:
+    """Medians of both, step about: whatever else the machine does meanwhile, it does to both."""
+    step, _ = prepared(wanted)  # anew: what accelerate knows of the process ends with our run
+    ours: list[float] = []
+    reference: list[float] = []
+    began = time.perf_counter()
 
+    def observe(_: Step) -> None:
+        nonlocal began
+        ended = time.perf_counter()
+        step(len(ours))
+        ours.append(ended - began)
+        began = time.perf_counter()
+        reference.append(began - ended)
 
-def _reference(wanted: Wanted) -> float:
-    # Anew for every pair: what accelerate knows of the process ends with our run.
-    step, _ = prepared(wanted)
-    seconds = []
-    for number in range(STEPS):
-        started = time.perf_counter()
-        step(number)
-        seconds.append(time.perf_counter() - started)
-    return median(seconds[WARM_UP:])
+    settings = trial_settings(wanted.batch_size, STEPS, len(data.records))
+    Trainer(data.model, data).train(settings, folder / "ours", "lora", observe=observe)
+    return median(ours[WARM_UP:]), median(reference[WARM_UP:])
 
 
 def _report(batch: int, pairs: list[tuple[float, float]]) -> None:
