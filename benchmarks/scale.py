@@ -30,6 +30,7 @@ from random import Random
 import psutil
 import torch
 from optuna.trial import FrozenTrial, create_trial
+from platformdirs import user_cache_path
 
 from optimizer.config.study import StudyConfig, load_study
 from optimizer.config.training import Hyperparameters
@@ -192,7 +193,8 @@ def _in_this_process(stage: str) -> None:
 
 def _prepared(config: StudyConfig) -> PreparedData:
     model = load_model(config.model, torch.device("cpu"))
-    return PreparedData(training_records(config), model, TensorStore(Path("tensors")))
+    store = TensorStore(user_cache_path("lora-optimizer") / "tensors")  # as the product's
+    return PreparedData(training_records(config), model, store)
 
 
 def _python(folder: Path, *arguments: str) -> str:
