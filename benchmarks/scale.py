@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import psutil
 import torch
@@ -40,11 +41,14 @@ from optimizer.demo.world import base_drawing
 from optimizer.logs import quiet_libraries
 from optimizer.models.loading import load_model
 from optimizer.report.dataset import check_dataset
+from optimizer.scoring.health import Health
+from optimizer.scoring.objective import PARTS, Part, Scores
 from optimizer.space.search_space import distribution_of, stored_name
 from optimizer.study.open import open_study
 from optimizer.training.prepared import PreparedData
 from optimizer.training.trainer import Trainer
 from optimizer.trial import attrs
+from optimizer.trial.record import TrialFolder
 from optimizer.trial.workbench import open_workbench, training_records
 
 SHAPES = [(64, 64), (80, 52), (52, 80), (104, 40), (40, 104)]
@@ -52,6 +56,7 @@ SHAPES = [(64, 64), (80, 52), (52, 80), (104, 40), (40, 104)]
 SAMPLED_AT = (0.1, 0.25, 0.5, 0.75, 1.0)
 STUDY = "studies/demo_sd15.toml"
 BATCH = 4
+LORA = "lora-000004.safetensors"
 OPTIMIZER = [sys.executable, "-m", "optimizer.cli.main"]
 Stage = Callable[[StudyConfig, "Watch"], None]
 
@@ -231,42 +236,51 @@ def _trials_report(folder: Path, trials: int) -> None:
 def store_trials(place: Path, count: int) -> None:
     """Trials as a study keeps them that ran for weeks: in its database and in its folder."""
     config = load_study(place / STUDY)
-    open_study(config).add_trials([_stored_trial(config, number) for number in range(count)])
-    for number in range(count):
-        folder = config.folder / f"trial_{number:04d}"
-        (folder / "checkpoints").mkdir(parents=True)
-        for name in ("params.json", "scores.json", "result.json", "checkpoints/x.safetensors"):
-            (folder / name).write_text("{}")
-        (folder / "metrics.jsonl").write_text("{}\n" * 100)
+    trials = [_stored_trial(config, number) for number in range(count)]
+    open_study(config).add_trials(trials)
+    for number, trial in enumerate(trials):
+        folder = TrialFolder(config.folder, number)
+        folder.checkpoints.mkdir()
+        (folder.checkpoints / LORA).write_bytes(bytes(1000))
+        folder.write("params.json", trial.user_attrs[attrs.EFFECTIVE])
+        folder.write("result.json", {"value": trial.value} | trial.user_attrs)
+        folder.write("scores.json", {"checkpoints": [_scores(float(trial.value or 0.0))]})
+        (folder.path / "metrics.jsonl").write_text("{}\n" * 16)
+
+
+def _scores(objective: float) -> dict[str, Any]:
+    parts = {name: Part(objective, 0.01) for name in (*PARTS, "clip_i", "clip_t")}
+    per_picture = {name: [objective] * 16 for name in ("clip_i", "clip_t", "preservation")}
+    scores = Scores(objective, 0.01, parts, Health(16, 0, 0, 0), {"pictures": 16}, per_picture)
+    return {"epoch": 4, "file": LORA, "sha256": "0" * 64} | scores.as_dict()
 
 
 def _stored_trial(config: StudyConfig, number: int) -> FrozenTrial:
     parameters = config.space.parameters
     distributions = {stored_name(n, p): distribution_of(p) for n, p in parameters.items()}
     place = (number * 0.618) % 1.0
-    settings = {
+    drawn = {
         "learning_rate": 1e-4 * 300**place,
         "network_dim": (4, 8, 16)[number % 3],
-        "network_alpha": 4.0,
-        "lr_scheduler": "cosine",
-        "max_train_epochs": 4,
+        "network_alpha_ratio": (0.5, 0.75, 1.0)[number % 7 % 3],
+        "lr_scheduler": ("constant_with_warmup", "cosine")[number % 2],
+        "max_train_epochs": (4, 8, 12)[number % 11 % 3],
     }
     facts = {
         attrs.FEASIBLE: True,
         attrs.OUTCOME: "complete",
-        attrs.EFFECTIVE: settings,
-        attrs.CHECKPOINT: f"trial_{number:04d}/checkpoints/x.safetensors",
+        attrs.EFFECTIVE: drawn,
+        attrs.CHECKPOINT: f"trial_{number:04d}/checkpoints/{LORA}",
         attrs.EPOCH: 4,
         attrs.STANDARD_ERROR: 0.01,
         attrs.MAX_TRAIN_STEPS: 16,
-        attrs.PLANNED_EPOCHS: 4,
+        attrs.PLANNED_EPOCHS: 12,
         attrs.TRAINED_EPOCHS: 4,
         attrs.SECONDS: 10.0,
     }
-    drawn = {name: value for name, value in settings.items() if name != "network_alpha"}
     return create_trial(
-        value=1.0 - abs(place - 0.6),
-        params=drawn | {"network_alpha_ratio": 0.5},
+        value=0.9 - abs(place - 0.6),
+        params=drawn,
         distributions=distributions,
         user_attrs=facts,
         intermediate_values={4: 0.5},
