@@ -1,13 +1,13 @@
 """What 10,000 pictures and 1,000 stored trials cost: seconds of every stage, and its memory.
 
-    python benchmarks/scale.py --pictures 10000
-    python benchmarks/scale.py --pictures 200 --trials 100    (about a minute, to try it)
+    python benchmarks/scale.py --pictures 10000 --starts 3
+    python benchmarks/scale.py --pictures 200 --trials 100    (to try it)
 
 1. Captioned pictures of five shapes through the demo's SD1.5, one CPU thread, each stage in a
-   process of its own: `optimizer dataset check`, caching latents (cold, then again), opening the
-   study (the caches full), an epoch of training. Resident memory is sampled all along a stage.
-2. `optimizer run` from its start to the first trial beyond those stored, `optimizer status` and
-   `optimizer best`, with no trials stored and with many, on SQLite.
+   process of its own: `optimizer dataset check`; caching latents; opening the study once they are
+   cached; caching once more and an epoch of training. Memory is sampled all along a stage.
+2. `optimizer run` from its start to the first trial beyond those stored, with no trials stored and
+   with many, on SQLite; then `optimizer status` and `optimizer best`.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from statistics import median
 
 import psutil
 import torch
-from optuna.trial import FrozenTrial, create_trial
 from platformdirs import user_cache_path
+from stored_trials import store_trials
 
 from optimizer.config.study import StudyConfig, load_study
 from optimizer.config.training import Hyperparameters
@@ -41,14 +41,8 @@ from optimizer.demo.world import base_drawing
 from optimizer.logs import quiet_libraries
 from optimizer.models.loading import load_model
 from optimizer.report.dataset import check_dataset
-from optimizer.scoring.health import Health
-from optimizer.scoring.objective import PARTS, Part, Scores
-from optimizer.space.search_space import distribution_of, stored_name
-from optimizer.study.open import open_study
 from optimizer.training.prepared import PreparedData
 from optimizer.training.trainer import Trainer
-from optimizer.trial import attrs
-from optimizer.trial.record import TrialFolder
 from optimizer.trial.workbench import open_workbench, training_records
 
 SHAPES = [(64, 64), (80, 52), (52, 80), (104, 40), (40, 104)]
@@ -56,7 +50,6 @@ SHAPES = [(64, 64), (80, 52), (52, 80), (104, 40), (40, 104)]
 SAMPLED_AT = (0.1, 0.25, 0.5, 0.75, 1.0)
 STUDY = "studies/demo_sd15.toml"
 BATCH = 4
-LORA = "lora-000004.safetensors"
 OPTIMIZER = [sys.executable, "-m", "optimizer.cli.main"]
 Stage = Callable[[StudyConfig, "Watch"], None]
 
@@ -65,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--trials", type=int, default=1_000)
+    parser.add_argument("--starts", type=int, default=1, help="of which the median is told")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     quiet_libraries()
@@ -75,21 +69,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _pictures_report(folder / "pictures", chosen.pictures)
-        _trials_report(folder, chosen.trials)
+        _trials_report(folder, chosen.trials, chosen.starts)
 
 
 def _pictures_report(folder: Path, count: int) -> None:
     list(lay_out(folder))
     draw_pictures(folder / "data" / "demo" / "images", count)
     titles = " ".join(f"{share:>5.0%}" for share in SAMPLED_AT)
-    print(f"\n{count} pictures         seconds  pictures/s   MiB held at {titles}   most")
-    for name in ("check", "cache", "cache_again", "open", "epoch"):
+    print(f"\n{f'{count} pictures':<24}  seconds  pictures/s  MiB held at {titles}   most")
+    for name in STAGES:
         output = _python(folder, __file__, "--stage", name)
         for line in output.splitlines():
             told = Watched(**json.loads(line))
             held = " ".join(f"{mib:>5}" for mib in told.held)
             rate = f"{count / told.seconds:>11.0f}" if told.seconds else f"{'-':>11}"
-            print(f"{told.what:<24}{told.seconds:>9.1f} {rate}   {'':>11} {held}  {told.most:>5}")
+            print(f"{told.what:<24}{told.seconds:>9.1f} {rate}  {'':>11} {held}  {told.most:>5}")
             sys.stdout.flush()
 
 
@@ -157,13 +151,6 @@ def _cache(config: StudyConfig, watch: Watch) -> None:
         data.encode_all()
 
 
-def _cache_again(config: StudyConfig, watch: Watch) -> None:
-    data = _prepared(config)
-    with watch.over("caching latents, again"):
-        data.encode_all()
-    assert data.latents.encoded == 0
-
-
 def _open(config: StudyConfig, watch: Watch) -> None:
     with watch.over("study opened, caches full"):
         open_workbench(config)
@@ -171,6 +158,9 @@ def _open(config: StudyConfig, watch: Watch) -> None:
 
 def _epoch(config: StudyConfig, watch: Watch) -> None:
     data = _prepared(config)
+    with watch.over("caching latents, again"):
+        data.encode_all()
+    assert data.latents.encoded == 0
     settings = Hyperparameters(learning_rate=1e-4, train_batch_size=BATCH, max_train_epochs=1)
     steps: list[int] = []
     with watch.over("one epoch"):
@@ -183,7 +173,6 @@ def _epoch(config: StudyConfig, watch: Watch) -> None:
 STAGES: dict[str, Stage] = {
     "check": _check,
     "cache": _cache,
-    "cache_again": _cache_again,
     "open": _open,
     "epoch": _epoch,
 }
@@ -219,76 +208,30 @@ def _environment(folder: Path) -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder.parent / "cache")}
 
 
-def _trials_report(folder: Path, trials: int) -> None:
-    print("\nstored trials   first new trial begins after   status   best   (seconds)")
+def _trials_report(folder: Path, trials: int, starts: int) -> None:
+    print("\nseconds, median\nstored trials   first new trial begins after   status   best")
     for stored in (0, trials):
         place = folder / f"stored_{stored}"
         list(lay_out(place))
-        store_trials(place, stored)
-        begun = _seconds_until_begun(place, stored)
-        if not stored:  # that filled the caches, as every start but the first finds them
-            begun = _seconds_until_begun(place, 1)
-        looks = [_seconds_of(place, verb) for verb in (("status", "best") if stored else ())]
+        store_trials(load_study(place / STUDY), stored)
+        shutil.copytree(place / "runs", place / "before")
+        if not stored:  # the very first start fills the caches
+            _seconds_until_begun(place, stored)
+        begun = median(_seconds_until_begun(place, stored) for _ in range(starts))
+        looks = [
+            _seconds_of(place, verb, starts) for verb in (("status", "best") if stored else ())
+        ]
         shown = "".join(f"{seconds:>8.1f}" for seconds in looks)
         print(f"{stored:>13}   {begun:>28.1f} {shown}", flush=True)
 
 
-def store_trials(place: Path, count: int) -> None:
-    """Trials as a study keeps them that ran for weeks: in its database and in its folder."""
-    config = load_study(place / STUDY)
-    trials = [_stored_trial(config, number) for number in range(count)]
-    open_study(config).add_trials(trials)
-    for number, trial in enumerate(trials):
-        folder = TrialFolder(config.folder, number)
-        folder.checkpoints.mkdir()
-        (folder.checkpoints / LORA).write_bytes(bytes(1000))
-        folder.write("params.json", trial.user_attrs[attrs.EFFECTIVE])
-        folder.write("result.json", {"value": trial.value} | trial.user_attrs)
-        folder.write("scores.json", {"checkpoints": [_scores(float(trial.value or 0.0))]})
-        (folder.path / "metrics.jsonl").write_text("{}\n" * 16)
-
-
-def _scores(objective: float) -> dict[str, Any]:
-    parts = {name: Part(objective, 0.01) for name in (*PARTS, "clip_i", "clip_t")}
-    per_picture = {name: [objective] * 16 for name in ("clip_i", "clip_t", "preservation")}
-    scores = Scores(objective, 0.01, parts, Health(16, 0, 0, 0), {"pictures": 16}, per_picture)
-    return {"epoch": 4, "file": LORA, "sha256": "0" * 64} | scores.as_dict()
-
-
-def _stored_trial(config: StudyConfig, number: int) -> FrozenTrial:
-    parameters = config.space.parameters
-    distributions = {stored_name(n, p): distribution_of(p) for n, p in parameters.items()}
-    place = (number * 0.618) % 1.0
-    drawn = {
-        "learning_rate": 1e-4 * 300**place,
-        "network_dim": (4, 8, 16)[number % 3],
-        "network_alpha_ratio": (0.5, 0.75, 1.0)[number % 7 % 3],
-        "lr_scheduler": ("constant_with_warmup", "cosine")[number % 2],
-        "max_train_epochs": (4, 8, 12)[number % 11 % 3],
-    }
-    facts = {
-        attrs.FEASIBLE: True,
-        attrs.OUTCOME: "complete",
-        attrs.EFFECTIVE: drawn,
-        attrs.CHECKPOINT: f"trial_{number:04d}/checkpoints/{LORA}",
-        attrs.EPOCH: 4,
-        attrs.STANDARD_ERROR: 0.01,
-        attrs.MAX_TRAIN_STEPS: 16,
-        attrs.PLANNED_EPOCHS: 12,
-        attrs.TRAINED_EPOCHS: 4,
-        attrs.SECONDS: 10.0,
-    }
-    return create_trial(
-        value=0.9 - abs(place - 0.6),
-        params=drawn,
-        distributions=distributions,
-        user_attrs=facts,
-        intermediate_values={4: 0.5},
-    )
-
-
 def _seconds_until_begun(place: Path, number: int) -> float:
-    """From typing `optimizer run` to the folder of a trial; the run is stopped there."""
+    """From typing `optimizer run` to the folder of a trial; the run is stopped there.
+
+    From the study as it was: a trial that was stopped would be done again instead of a new one.
+    """
+    shutil.rmtree(place / "runs")
+    shutil.copytree(place / "before", place / "runs")
     folder = place / "runs" / "demo_sd15" / f"trial_{number:04d}"
     command = [*OPTIMIZER, "run", STUDY, "--n-trials", str(number + 2)]
     started = time.monotonic()
@@ -305,10 +248,13 @@ def _seconds_until_begun(place: Path, number: int) -> float:
     return seconds
 
 
-def _seconds_of(place: Path, verb: str) -> float:
-    started = time.monotonic()
-    _python(place, *OPTIMIZER[1:], verb, STUDY)
-    return time.monotonic() - started
+def _seconds_of(place: Path, verb: str, times: int) -> float:
+    seconds = []
+    for _ in range(times):
+        started = time.monotonic()
+        _python(place, *OPTIMIZER[1:], verb, STUDY)
+        seconds.append(time.monotonic() - started)
+    return median(seconds)
 
 
 if __name__ == "__main__":
