@@ -1,5 +1,6 @@
 """Datasets are known by what is in them."""
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,20 @@ def test_settings_are_written_out_once_not_once_a_picture(draw: Draw, configure:
     WRITTEN.clear()
     records_digest({"train": records})
     assert len(WRITTEN) == 1
+
+
+def test_long_settings_are_not_held_once_a_picture(draw: Draw, configure: Configure) -> None:
+    """Of 10,000 pictures in 100 folders it would be half a gigabyte."""
+    draw("a.png")
+    subset = Subset(image_dir=Path("images"), class_tokens="word " * 100_000)
+    records = [replace(record, subset=subset) for record in scan(configure())] * 50
+    tracemalloc.start()
+    try:
+        records_digest({"train": records})
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 10 * len(str(subset))
 
 
 def test_what_changes_the_digest(draw: Draw, configure: Configure) -> None:
