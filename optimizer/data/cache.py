@@ -49,8 +49,8 @@ class TensorStore:
         return _checked(data)
 
     def holds(self, key: str) -> bool:
-        """Whether there is something under a key; `get` alone tells whether it is whole."""
-        return self._path(key).is_file()
+        """Whether something under a key can be read; `get` alone tells whether it is whole."""
+        return os.access(self._path(key), os.R_OK)
 
     def put(self, key: str, tensors: Mapping[str, Tensor]) -> None:
         """Store tensors under a key, in place of what was there.

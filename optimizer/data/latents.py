@@ -1,16 +1,14 @@
 """Batches of latents: each picture is encoded by the VAE once and kept on disk."""
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from optimizer.data.cache import TensorStore, digest
+from optimizer.data.digests import picture_digest
 from optimizer.data.pixels import load_pixels
 from optimizer.data.samples import BatchPlan, Sample
 from optimizer.errors import DatasetError
@@ -81,10 +79,14 @@ class LatentSource:
         )
 
     def prepare(self, plans: Iterable[BatchPlan]) -> None:
-        """Encode what is missing of some plans, so that problems show before training."""
+        """Encode what is missing of some plans, so that problems show before training.
+
+        Of what is there nothing is read: a damaged file is encoded anew by whoever loads it.
+        """
         for plan in plans:
             for sample in plan.samples:
-                self._tensors(sample)
+                if not (sample.is_cacheable and self.store.holds(self._key(sample))):
+                    self._tensors(sample)
 
     def _tensors(self, sample: Sample) -> dict[str, Tensor]:
         if not sample.is_cacheable:
@@ -137,18 +139,3 @@ def _masks(loaded: list[dict[str, Tensor]]) -> Tensor | None:
         return None
     ones = torch.ones(1, *loaded[0]["latents"].shape[-2:])
     return torch.stack([tensors.get("mask", ones) for tensors in loaded])
-
-
-def picture_digest(path: Path) -> str:
-    """Return the sha256 (hex) of a file's bytes; read again only when the file has changed."""
-    try:
-        status = path.stat()
-        return _digest_of_version(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-@cache
-def _digest_of_version(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

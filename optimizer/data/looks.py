@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from optimizer.data.pictures import read_header, read_upright
@@ -16,7 +18,7 @@ _DECODERS = 4
 """Threads; Pillow decodes outside Python's lock."""
 _HASH_SIDE = 8
 _BANDS = 4
-_BAND_BITS = 2 * _HASH_SIDE * _HASH_SIDE // _BANDS
+_HASH_BYTES = 2 * _HASH_SIDE * _HASH_SIDE // 8
 _MOST_BITS_APART = _BANDS - 1
 """With fewer differing bits than bands one band is equal: no need to compare all pairs."""
 
@@ -42,24 +44,43 @@ def looks_of(paths: Sequence[Path]) -> tuple[list[Look], list[str]]:
 
 
 def near_duplicates(hashes: Mapping[Path, int]) -> tuple[tuple[str, str], ...]:
-    """Return pairs of pictures whose difference hashes are nearly equal, sorted."""
-    pairs: set[tuple[str, str]] = set()
+    """Return pictures with one before them whose difference hash nearly equals theirs, sorted.
+
+    A picture comes second in one pair at most: all pairs of thousands of frames of one scene
+    would fill the memory.
+    """
+    if not hashes:
+        return ()
+    paths = list(hashes)
+    words = b"".join(hashes[path].to_bytes(_HASH_BYTES) for path in paths)
+    bands = np.frombuffer(words, f"u{_HASH_BYTES // _BANDS}").reshape(-1, _BANDS)
+    halves = np.frombuffer(words, np.uint64).reshape(-1, 2).T.copy()
+    # Of pictures with the same hash only the first need be compared with others.
+    _, heads, same = np.unique(halves, axis=1, return_index=True, return_inverse=True)
+    first = heads[same.ravel()]  # NumPy 2.0 gives it two dimensions
     for band in range(_BANDS):
-        alike: dict[int, list[Path]] = {}
-        for path, value in hashes.items():
-            alike.setdefault(value >> band * _BAND_BITS & (1 << _BAND_BITS) - 1, []).append(path)
-        for group in alike.values():
-            pairs.update(_near_pairs(group, hashes))
-    return tuple(sorted(pairs))
+        for group in _equal(bands[:, band], np.sort(heads)):
+            _lower_to_near(first, group, halves[:, group])
+    found = ((paths[one], paths[index]) for index, one in enumerate(first) if one < index)
+    return tuple(sorted((str(one), str(other)) for one, other in found))
 
 
-def _near_pairs(paths: Sequence[Path], hashes: Mapping[Path, int]) -> list[tuple[str, str]]:
-    return [
-        (str(first), str(second))
-        for index, first in enumerate(paths)
-        for second in paths[index + 1 :]
-        if (hashes[first] ^ hashes[second]).bit_count() <= _MOST_BITS_APART
-    ]
+def _equal(values: NDArray[Any], places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Those places, rising, whose values occur several times, a group per value."""
+    order = places[np.argsort(values[places], kind="stable")]
+    groups = np.split(order, np.flatnonzero(np.diff(values[order])) + 1)
+    return [group for group in groups if len(group) > 1]
+
+
+def _lower_to_near(
+    first: NDArray[np.intp], group: NDArray[np.intp], halves: NDArray[np.uint64]
+) -> None:
+    """Lower `first` of each in a group to the first in it whose hash (in `halves`) is near."""
+    for place, index in enumerate(group[:-1]):
+        high, low = halves[:, place + 1 :] ^ halves[:, place, None]
+        near = np.bitwise_count(high) + np.bitwise_count(low) <= _MOST_BITS_APART
+        later = group[place + 1 :][near]
+        first[later] = np.minimum(first[later], index)
 
 
 def _look(path: Path) -> Look | str:

@@ -1,6 +1,5 @@
 """A dataset ready to train on: batches of cached latents, cached embeddings of captions."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,9 @@ from torch import Tensor
 from optimizer.config.training import Hyperparameters
 from optimizer.data.batches import epoch_batches, updates_per_epoch
 from optimizer.data.cache import TensorStore
+from optimizer.data.digests import records_digest
 from optimizer.data.header import header
-from optimizer.data.latents import Batch, LatentSource, picture_digest
+from optimizer.data.latents import Batch, LatentSource
 from optimizer.data.prompts import EmbeddingSource
 from optimizer.data.records import Record
 from optimizer.data.samples import BatchPlan, both_flips, place_record, validation_plans
@@ -49,13 +49,7 @@ class PreparedData:
     @property
     def digest(self) -> str:
         """sha256 over pictures and captions, the first 16 digits."""
-        parts = (("train", self.records), ("validation", self.validation_records))
-        facts = [
-            f"{part} {picture_digest(r.path)} {r.captions} {r.subset} {r.dataset}"
-            for part, records in parts
-            for r in records
-        ]
-        return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+        return records_digest({"train": self.records, "validation": self.validation_records})
 
     def epoch(self, epoch: int, settings: Hyperparameters) -> Sequence[BatchPlan]:
         """The batches of an epoch (counted from 1), the same for the same seed."""

@@ -83,9 +83,9 @@ def open_workbench(config: StudyConfig) -> Workbench:
     Raises:
         InputError: pictures, captions, prompts or models that cannot be used.
     """
-    scorer = open_scorer(config)
-    model = scorer.model
     train, held_out = _split(config, scan(config.dataset))
+    scorer = _scorer(config, train, held_out, best_device())
+    model = scorer.model
     store = TensorStore(_cache() / "tensors")
     names_folders = config.study.names_folders_in_loras
     data = PreparedData(train, model, store, held_out, names_folders=names_folders)
@@ -108,11 +108,19 @@ def open_scorer(config: StudyConfig, device: torch.device | None = None) -> Scor
     Raises:
         InputError: as `open_workbench`.
     """
-    prompts = plan_pictures(config.scoring, str(config.path))
     train, held_out = _split(config, scan(config.dataset))
+    return _scorer(config, train, held_out, device or best_device())
+
+
+def _scorer(
+    config: StudyConfig,
+    train: tuple[Record, ...],
+    held_out: tuple[Record, ...],
+    device: torch.device,
+) -> Scorer:
+    prompts = plan_pictures(config.scoring, str(config.path))
     references = [_opened(path) for path in _reference_paths(config, held_out)]
     training = (_opened(path) for path in _training_paths(train))
-    device = device or best_device()
     limit_memory(device, config.study.memory_limit)
     encoder = ClipEncoder(config.scoring.clip_model, device)
     model = load_model(config.model, device)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from optimizer.config.dataset import DatasetConfig
 from optimizer.data.check import BucketRow, Spread, check
+from optimizer.data.looks import near_duplicates
 
 Draw = Callable[..., Path]
 Configure = Callable[..., DatasetConfig]
@@ -72,6 +73,28 @@ def test_near_duplicates(draw: Draw, configure: Configure) -> None:
     first, _, _ = (draw(f"{i}.png", image=image) for i, image in enumerate(blotches))
     again = draw("again.jpg", image=blotches[0].resize((128, 128)), quality=90)
     assert check(configure()).near_duplicates == ((str(first), str(again)),)
+
+
+def test_of_many_alike_each_is_named_once() -> None:
+    """All pairs of 10,000 frames of one scene would be fifty million."""
+    base = 0x5555_3333_0F0F_1234_89AB_CDEF_7777_2222
+    hashes = {Path(f"{number:05d}.png"): base for number in range(3000)}
+    hashes[Path("near.png")] = base ^ 0b111
+    hashes[Path("far.png")] = base ^ 0b1111
+    hashes[Path("between.png")] = base ^ 0b1 << 127
+    pairs = near_duplicates(hashes)
+    assert len(pairs) == len(hashes) - 1
+    assert {first for first, _ in pairs if first != "00000.png"} == {"near.png"}
+    assert {other for first, other in pairs if first == "near.png"} == {"far.png"}
+    assert {"near.png", "between.png", "02999.png"} < {other for _, other in pairs}
+
+
+def test_near_pairs_are_found_wherever_they_differ() -> None:
+    value = 0x0123_4567_89AB_CDEF_FEDC_BA98_7654_3210
+    for flipped in ([0, 1, 2], [0, 40, 80], [31, 32, 127], [64, 95, 96]):
+        other = value ^ sum(1 << bit for bit in flipped)
+        found = near_duplicates({Path("a"): value, Path("b"): other})
+        assert found == (("a", "b"),)
 
 
 def test_regularisation_pictures_and_shared_folders_count_once(

@@ -70,6 +70,20 @@ def test_a_second_run_encodes_nothing(draw: Draw, configure: Configure, source: 
         assert old.captions == new.captions
 
 
+def test_preparing_again_reads_no_tensors(
+    draw: Draw, configure: Configure, source: Sources, tmp_path: Path
+) -> None:
+    draw("a.png")
+    config, (first, second) = configure(), (source(), source())
+    first.prepare(both_flips(scan(config)))
+    (kept,) = (tmp_path / "cache").rglob("*.safetensors")
+    kept.write_bytes(b"damaged")
+    second.prepare(both_flips(scan(config)))
+    assert second.encoded == 0
+    epoch(second, config)  # whoever needs it finds out
+    assert second.encoded == 1
+
+
 def test_preparing_leaves_nothing_to_encode(
     draw: Draw, configure: Configure, source: Sources
 ) -> None:
