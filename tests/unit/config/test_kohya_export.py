@@ -90,7 +90,7 @@ OTHER: dict[str, Any] = {
     "debiased_estimation_loss": True,
     "clip_skip": 2,
     "max_token_length": 225,
-    "gradient_checkpointing": "auto",
+    "gradient_checkpointing": False,
     "mixed_precision": "fp16",
     "save_precision": "float",
     "save_format": "peft",
