@@ -26,6 +26,7 @@ from optimizer.scoring.generate import draw
 from optimizer.scoring.objective import weighted_geometric_mean
 from optimizer.scoring.scorer import Scorer
 from optimizer.scoring.vae import rebuilt
+from optimizer.training.results import TrainingResult
 from optimizer.trial.workbench import Workbench, open_workbench
 
 # learning rate, epochs, checkpoint every so many, network_dim
@@ -49,6 +50,21 @@ def main() -> None:
 def _rows(
     bench: Workbench, number: int, run: tuple[float, int, int, int]
 ) -> list[dict[str, float]]:
+    rows = []
+    for checkpoint in trained(bench, number, run).checkpoints:
+        with applied_lora(bench.model, checkpoint.path):
+            row = _measured(bench.scorer) | {"truth": truth(bench.scorer, times=4)}
+        rows.append(row)
+        print(
+            f"lr {run[0]:g} epoch {checkpoint.epoch:2}  "
+            + "  ".join(f"{n} {v:.3f}" for n, v in row.items()),
+            flush=True,
+        )
+    return rows
+
+
+def trained(bench: Workbench, number: int, run: tuple[float, int, int, int]) -> TrainingResult:
+    """One of RUNS."""
     rate, epochs, every, dim = run
     settings = bench.config.training.model_copy(
         update={
@@ -59,23 +75,12 @@ def _rows(
             "network_alpha": float(dim),
         }
     )
-    result = bench.trainer.train(settings, bench.config.folder / f"{number}", "lora")
-    rows = []
-    for checkpoint in result.checkpoints:
-        with applied_lora(bench.model, checkpoint.path):
-            row = _measured(bench.scorer) | {"truth": _truth(bench.scorer)}
-        rows.append(row)
-        print(
-            f"lr {rate:g} epoch {checkpoint.epoch:2}  "
-            + "  ".join(f"{n} {v:.3f}" for n, v in row.items()),
-            flush=True,
-        )
-    return rows
+    return bench.trainer.train(settings, bench.config.folder / f"{number}", "lora")
 
 
-def _truth(scorer: Scorer) -> float:
-    """Of four times the pictures, on other seeds, the share that shows what was asked for."""
-    fresh = scorer.redrawn(4)
+def truth(scorer: Scorer, times: int) -> float:
+    """Of `times` as many pictures, on other seeds, the share that shows what was asked for."""
+    fresh = scorer.redrawn(times)
     plan = fresh.prompts.subject
     images = draw(fresh.model, plan, fresh.config)
     right = [

@@ -8,6 +8,9 @@ it is what a search would start a process for; `prepared` gives its single step 
 """
 
 import argparse
+import itertools
+import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,8 @@ from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from torch.nn import functional
 
+PARTS = ("loading and encoding", "steps", "saving")
+"""Of the script's time, whose seconds it prints at the end as JSON."""
 ATTENTION = ("to_k", "to_q", "to_v", "to_out.0")
 Cached = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 """Latents, embeddings and, for SDXL, pooled embeddings of all pictures, on the device."""
@@ -60,12 +65,18 @@ def main() -> None:
     output = chosen.pop("output")
     torch.set_num_threads(1)
     wanted = Wanted(**chosen)
+    times = [time.perf_counter()]
     step, unet = prepared(wanted)
+    times.append(time.perf_counter())
     for number in range(wanted.steps):
         step(number)
+    times.append(time.perf_counter())
     StableDiffusionXLPipeline.save_lora_weights(
         output, unet_lora_layers=get_peft_model_state_dict(unet)
     )
+    times.append(time.perf_counter())
+    seconds = [after - before for before, after in itertools.pairwise(times)]
+    print(json.dumps(dict(zip(PARTS, seconds, strict=True))))
 
 
 def prepared(wanted: Wanted) -> tuple[Callable[[int], float], Any]:

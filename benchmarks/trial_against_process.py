@@ -8,8 +8,8 @@ optimizer and targets. Prints every pair and the median ratio.
 
 import argparse
 import itertools
+import json
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -46,7 +47,7 @@ def main() -> None:
         layout.save_drawings(folder / "images", layout.subject_drawings(PICTURES, 64, seed=1))
         warm, cold = _warm_trial(folder), _cold_process(folder)
         warm()  # a worker's first trial fills the caches; every later one finds them full
-        _report([(warm(), _seconds(cold)) for _ in range(pairs)])
+        _report([(warm(), cold()) for _ in range(pairs)])
 
 
 def prepared_data(folder: Path) -> PreparedData:
@@ -93,6 +94,10 @@ class Warm:
     def fixed(self) -> float:
         return self.first + self.last
 
+    @property
+    def steps(self) -> float:
+        return self.whole - self.fixed
+
 
 def _warm_trial(folder: Path) -> Callable[[], Warm]:
     data = prepared_data(folder)
@@ -105,40 +110,54 @@ def _warm_trial(folder: Path) -> Callable[[], Warm]:
             settings, folder / "warm", "trial", observe=lambda _: ends.append(time.perf_counter())
         )
         ended = time.perf_counter()
-        step = statistics.median(b - a for a, b in itertools.pairwise(ends))
+        step = median(b - a for a, b in itertools.pairwise(ends))
         return Warm(ended - started, step, ends[0] - started - step, ended - ends[-1])
 
     return run
 
 
-def _cold_process(folder: Path) -> Callable[[], object]:
+@dataclass(frozen=True)
+class Cold:
+    """Seconds of a new process. parts: by its own clock; the rest is Python and its imports."""
+
+    whole: float
+    parts: dict[str, float]
+
+
+def _cold_process(folder: Path) -> Callable[[], Cold]:
     script = Path(__file__).with_name("reference_loop.py")
     command = [sys.executable, script, "--model", WEIGHTS, "--images", folder / "images"]
     command += ["--output", folder / "cold", "--steps", STEPS, "--batch-size", BATCH]
     command += ["--rank", RANK, "--learning-rate", RATE]
     arguments = [str(part) for part in command]
-    return lambda: subprocess.run(arguments, check=True, capture_output=True)
+
+    def run() -> Cold:
+        started = time.perf_counter()
+        ended = subprocess.run(arguments, check=True, capture_output=True, text=True)
+        whole = time.perf_counter() - started
+        parts = json.loads(ended.stdout.splitlines()[-1])
+        return Cold(whole, {"imports": whole - sum(parts.values())} | parts)
+
+    return run
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
-def _report(pairs: list[tuple[Warm, float]]) -> None:
+def _report(pairs: list[tuple[Warm, Cold]]) -> None:
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, 1 thread")
     print(f"{STEPS} steps at batch {BATCH}, rank {RANK}, SDXL of the demo, 64 px")
     print("pair  warm trial  new process  ratio")
     for number, (warm, cold) in enumerate(pairs, start=1):
-        print(f"{number:>4}  {warm.whole:>8.2f} s  {cold:>9.2f} s  {cold / warm.whole:>5.2f}")
-    print(f"median ratio: {statistics.median(c / w.whole for w, c in pairs):.2f}")
-    parts = {name: statistics.median(getattr(w, name) for w, _ in pairs) for name in _PARTS}
-    print("where a warm trial's seconds go (medians): " + _said(parts))
+        ratio = cold.whole / warm.whole
+        print(f"{number:>4}  {warm.whole:>8.2f} s  {cold.whole:>9.2f} s  {ratio:>5.2f}")
+    print(f"median ratio: {median(c.whole / w.whole for w, c in pairs):.2f}")
+    print("where the seconds go, medians")
+    parts = {_PARTS[name]: median(getattr(w, name) for w, _ in pairs) for name in _PARTS}
+    print("  warm trial: " + _said(parts))
+    names = pairs[0][1].parts
+    print("  new process: " + _said({n: median(c.parts[n] for _, c in pairs) for n in names}))
 
 
 _PARTS = {
-    "step": "a step",
+    "steps": "steps",
     "first": "adapters on and what the first step takes longer",
     "last": "saving, adapters off",
     "fixed": "fixed in all",
@@ -146,7 +165,7 @@ _PARTS = {
 
 
 def _said(parts: dict[str, float]) -> str:
-    return ", ".join(f"{_PARTS[name]} {seconds:.3f} s" for name, seconds in parts.items())
+    return ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items())
 
 
 if __name__ == "__main__":

@@ -22,18 +22,6 @@ class Progress:
     max_train_steps: int = 0
 
 
-def varies(subset: Subset) -> bool:
-    """Whether a picture of the subset may have another caption the next time it is seen."""
-    return bool(
-        subset.shuffle_caption
-        or subset.enable_wildcard
-        or subset.caption_dropout_rate
-        or subset.caption_dropout_every_n_epochs
-        or subset.caption_tag_dropout_rate
-        or subset.token_warmup_step
-    )
-
-
 def final_caption(lines: Sequence[str], subset: Subset, progress: Progress, random: Random) -> str:
     """Return one training caption of a picture whose caption file holds `lines`."""
     if _is_dropped(subset, progress.epoch, random):

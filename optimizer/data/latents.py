@@ -1,5 +1,7 @@
 """Batches of latents: each picture is encoded by the VAE once and kept on disk."""
 
+import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -13,7 +15,11 @@ from optimizer.data.pixels import load_pixels
 from optimizer.data.samples import BatchPlan, Sample
 from optimizer.errors import DatasetError
 
+logger = logging.getLogger(__name__)
+
 Size = tuple[int, int]
+SAY_EVERY_S = 15.0
+"""A few thousand pictures take minutes to encode: someone may wonder whether it hangs."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,16 @@ class LatentSource:
 
         Of what is there nothing is read: a damaged file is encoded anew by whoever loads it.
         """
-        for plan in plans:
-            for sample in plan.samples:
-                if not (sample.is_cacheable and self.store.holds(self._key(sample))):
-                    self._tensors(sample)
+        missing = [sample for plan in plans for sample in plan.samples if not self._holds(sample)]
+        said = time.monotonic()
+        for done, sample in enumerate(missing):
+            if time.monotonic() - said > SAY_EVERY_S:
+                logger.info("encoded %d of %d pictures that were not cached", done, len(missing))
+                said = time.monotonic()
+            self._tensors(sample)
+
+    def _holds(self, sample: Sample) -> bool:
+        return sample.is_cacheable and self.store.holds(self._key(sample))
 
     def _tensors(self, sample: Sample) -> dict[str, Tensor]:
         if not sample.is_cacheable:

@@ -20,6 +20,7 @@ from optimizer.errors import InfeasibleError, StudyError, TooLargeError
 from optimizer.models.device import GIB
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.models.shapes import has_known_shapes, shapes_of
+from optimizer.scoring.cost import drawing_flops
 from optimizer.scoring.prompts import plan_pictures
 from optimizer.space.search_space import SearchSpace
 from optimizer.study.open import load_existing, space_of
@@ -66,6 +67,8 @@ class Plan:
     updates_per_trial: tuple[int, int]
     checkpoints_per_trial: tuple[int, int]
     pictures_per_checkpoint: int
+    drawing_share: float
+    """Of a trial's operations; the rest is training."""
     largest_trial: str
     memory: tuple[Memory, ...]
     memory_auto: str
@@ -104,6 +107,10 @@ def plan_of(config: StudyConfig, card_gib: float | None = None) -> Plan:
     checkpoints = tuple(-(-s.max_train_epochs // s.save_every_n_epochs) for s in ends)
     loras = lora_bytes(model, smallest, {}), lora_bytes(model, largest, {})
     prompts = plan_pictures(config.scoring, str(config.path))
+    drawn = len(prompts.subject) + len(prompts.preservation)
+    memory = tuple(_memory(config, model, largest, records, card_gib))
+    training = memory[-1].cost.flops / _batch(largest, records) * _passes(largest, records)
+    drawing = checkpoints[1] * drawn * drawing_flops(model, config.scoring)
     done, seconds = _done(config)
     kept = [min(config.study.keep_count, count) for count in checkpoints]
     if config.study.keep_checkpoints == "all":
@@ -123,9 +130,10 @@ def plan_of(config: StudyConfig, card_gib: float | None = None) -> Plan:
             per_epoch[1] * largest.max_train_epochs,
         ),
         checkpoints_per_trial=(checkpoints[0], checkpoints[1]),
-        pictures_per_checkpoint=len(prompts.subject) + len(prompts.preservation),
+        pictures_per_checkpoint=drawn,
+        drawing_share=drawing / (drawing + training),
         largest_trial=f"network_dim {largest.network_dim}, batch {_batch(largest, records)}",
-        memory=tuple(_memory(config, model, largest, records, card_gib)),
+        memory=memory,
         memory_auto=_chosen(config, largest, records, _limit(config, card_gib)),
         lora_bytes=loras,
         disk_bytes=(
@@ -136,6 +144,11 @@ def plan_of(config: StudyConfig, card_gib: float | None = None) -> Plan:
         seconds_per_trial=seconds,
         refused=_refused(space),
     )
+
+
+def _passes(settings: Hyperparameters, records: tuple[Record, ...]) -> int:
+    """Pictures that go through the networks in a trial, each as often as it does."""
+    return settings.max_train_epochs * sum(record.subset.num_repeats for record in records)
 
 
 def _end(space: SearchSpace, *, small: bool) -> Hyperparameters:

@@ -11,6 +11,9 @@ from optimizer.report.plan import Memory, Plan, free_bytes
 from optimizer.report.spoken import duration, size
 from optimizer.report.tables import console, key_values
 
+MUCH_DRAWING = 0.5
+"""Share of a trial's operations from which drawing less is worth a thought."""
+
 
 def print_plan(plan: Plan, config: StudyConfig) -> None:
     """Three tables: the trainings, the card, time and disk."""
@@ -29,7 +32,10 @@ def _trainings(plan: Plan) -> dict[str, Any]:
         "updates per trial": _range(plan.updates_per_trial),
         "checkpoints per trial": _range(plan.checkpoints_per_trial),
         "pictures drawn per checkpoint": pictures,
+        "drawing's share": f"about {plan.drawing_share:.0%} of a trial's operations",
     }
+    if plan.drawing_share > MUCH_DRAWING:
+        facts["to draw less"] = "lower num_images_per_prompt, or raise save_every_n_epochs"
     for reason, share in plan.refused.items():
         facts["refused before training"] = f"{share:.0%} of random draws: {reason}"
     return facts

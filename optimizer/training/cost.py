@@ -19,7 +19,8 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
 from optimizer.config.training import Hyperparameters, OptimizerType
-from optimizer.models.base import PictureSizes, PromptEmbeds, Size
+from optimizer.models.base import Size
+from optimizer.models.passes import token_count, unet_pass
 from optimizer.models.pipeline_model import PipelineModel
 from optimizer.training.adapters import Adapters, trained_adapters
 from optimizer.training.flat import MIN_8BIT_SIZE
@@ -123,31 +124,13 @@ def network_bytes(module: torch.nn.Module) -> int:
 
 
 def _loss(model: PipelineModel, adapters: Adapters, batch: int, size: Size) -> Tensor:
-    unet = model.pipeline.unet
-    latents = (batch, int(unet.config.in_channels), *(side // model.vae_factor for side in size))
-    pooled = None
-    if model.family == "sdxl":
-        pooled = torch.zeros(batch, _pooled_width(unet), dtype=model.dtype)
-    tokens = int(model.pipeline.text_encoder.config.max_position_embeddings)
-    states = torch.zeros(batch, tokens, int(unet.config.cross_attention_dim), dtype=model.dtype)
-    conditions = model.unet_conditions(
-        PromptEmbeds(states, pooled), [PictureSizes(size, (0, 0), size)] * batch
-    )
-    steps = torch.zeros(batch, dtype=torch.long)
-    answer = unet(torch.zeros(latents, dtype=model.dtype), steps, **conditions).sample
-    loss: Tensor = (answer.float() ** 2).mean()
+    loss: Tensor = (unet_pass(model, batch, size).float() ** 2).mean()
     # Trained text encoders lie in memory beside the UNet's pass until the backward one is over.
     for name, encoder in model.text_encoders.items():
         if name in adapters.modules:
-            ids = torch.zeros(batch, tokens, dtype=torch.long)
+            ids = torch.zeros(batch, token_count(model), dtype=torch.long)
             loss = loss + encoder(input_ids=ids)[0].float().mean()
     return loss
-
-
-def _pooled_width(unet: Any) -> int:
-    return int(unet.add_embedding.linear_1.in_features) - 6 * int(
-        unet.config.addition_time_embed_dim
-    )
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]

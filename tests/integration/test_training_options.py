@@ -13,7 +13,6 @@ from optimizer.config.dataset import DatasetConfig
 from optimizer.config.study import ModelConfig
 from optimizer.config.training import Hyperparameters
 from optimizer.data.cache import TensorStore
-from optimizer.data.captions import varies
 from optimizer.data.records import scan
 from optimizer.models.loading import load_model
 from optimizer.models.pipeline_model import PipelineModel
@@ -304,7 +303,8 @@ def test_validation_pictures_are_neither_shuffled_nor_flipped(validated: Prepare
         assert plan.samples[0].caption == record.captions[0]
         assert not plan.samples[0].flip
         seen = plan.samples[0].record.subset
-        assert not (varies(seen) or seen.flip_aug or seen.random_crop or seen.color_aug)
+        assert not (seen.shuffle_caption or seen.caption_dropout_rate)
+        assert not (seen.flip_aug or seen.random_crop or seen.color_aug)
 
 
 def test_v_prediction_model_is_trained_and_drawn_as_one(models: Models) -> None:

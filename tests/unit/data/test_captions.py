@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from optimizer.config.dataset import Subset
-from optimizer.data.captions import Progress, final_caption, varies
+from optimizer.data.captions import Progress, final_caption
 
 
 def caption(
@@ -83,19 +83,3 @@ def test_tags_grow_with_steps(step: int, tags: int) -> None:
 
 def test_growth_starts_at_its_minimum() -> None:
     assert caption("a, b, c, d", step=0, token_warmup_step=10, token_warmup_min=3) == "a, b, c"
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"shuffle_caption": True},
-        {"enable_wildcard": True},
-        {"caption_dropout_rate": 0.1},
-        {"caption_dropout_every_n_epochs": 2},
-        {"caption_tag_dropout_rate": 0.1},
-        {"token_warmup_step": 10},
-    ],
-)
-def test_what_makes_captions_vary(keys: dict[str, Any]) -> None:
-    assert varies(Subset.model_validate({"image_dir": "x"} | keys))
-    assert not varies(Subset.model_validate({"image_dir": "x", "caption_prefix": "a"}))

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from optimizer.config.dataset import DatasetConfig
+from optimizer.data import latents
 from optimizer.data.batches import epoch_batches
 from optimizer.data.cache import TensorStore
 from optimizer.data.latents import Batch, LatentSource
@@ -94,6 +95,24 @@ def test_preparing_leaves_nothing_to_encode(
     assert one.encoded == 2
     epoch(one, config)
     assert one.encoded == 2
+
+
+def test_preparing_says_how_far_it_is(
+    draw: Draw,
+    configure: Configure,
+    source: Sources,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(latents, "SAY_EVERY_S", -1)
+    caplog.set_level("INFO")
+    for number in range(3):
+        draw(f"{number}.png")
+    source().prepare(both_flips(scan(configure())))
+    assert "encoded 2 of 3 pictures that were not cached" in caplog.messages
+    caplog.clear()
+    source().prepare(both_flips(scan(configure())))
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(
