@@ -115,6 +115,10 @@ class TooLargeError(TrialError):
 
 
 class InfeasibleError(TrialError):
-    """A rule of the search space forbids these parameters."""
+    """Rules of the search space forbid these parameters. reasons: one for each rule."""
 
     outcome = "infeasible"
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons

@@ -16,6 +16,10 @@ def command(
         typer.Argument(metavar="BASE", help="A base model to draw without LoRA, or a third LoRA."),
     ] = None,
     study: StudyOption = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option("--num-samples", min=1, help="Pictures per LoRA, instead of all prompts'."),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", help="Folder for pictures and scores.")
     ] = Path("comparison"),
@@ -23,4 +27,4 @@ def command(
     """Draw the same prompts and seeds, each at its native size: index.html, PNG and numbers."""
     from optimizer.report.comparison import compare
 
-    compare((a, b), base, study, output)
+    compare((a, b), base, study, num_samples, output)

@@ -2,9 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from optimizer.config.base import Frozen, ResolvedPath
 from optimizer.config.references import ModelReference
@@ -105,8 +112,9 @@ class ScoringConfig(Frozen):
     aesthetic_head: ResolvedPath | None = None
     """LAION's aesthetic head as .safetensors, for clip_model ViT-L/14: adds `aesthetic`."""
 
-    num_images_per_prompt: Count = 4
-    num_inference_steps: Count = 30
+    num_images_per_prompt: Count = 1
+    """Drawing soon takes longer than training: another prompt tells more than another seed."""
+    num_inference_steps: Count = 20
     guidance_scale: Annotated[float, Field(ge=0)] = 7.0
     sampler: Sampler = "model"
     """sd-scripts' names; `model` is the scheduler that the base model comes with."""
@@ -125,3 +133,12 @@ class ScoringConfig(Frozen):
     """Two metrics or more to search a Pareto front of; the objective alone when not given. Trials
     are then not ended early, and the best of the front is the one with the best objective."""
     finals: FinalsConfig = FinalsConfig()
+
+    @model_validator(mode="after")
+    def _check_diversity(self) -> Self:
+        if "diversity" in self.objectives and self.num_images_per_prompt < 2:
+            raise ValueError(
+                "has objectives with diversity, which is within a prompt: "
+                "set num_images_per_prompt to 2 or more"
+            )
+        return self

@@ -18,7 +18,7 @@ from optimizer.models.lora import read_header
 from optimizer.models.model_files import check_reference
 from optimizer.report.comparison_page import write_page
 from optimizer.report.evaluation import score_file
-from optimizer.report.judged import check_family, study_of
+from optimizer.report.judged import Wishes, as_wished, check_family, study_of
 from optimizer.report.tables import console
 from optimizer.scoring.compare import Difference, differences
 from optimizer.scoring.scorer import Scored
@@ -48,7 +48,13 @@ class Pair:
     differences: list[Difference]
 
 
-def compare(loras: Sequence[Path], base: str | None, study: Path | None, output: Path) -> None:
+def compare(
+    loras: Sequence[Path],
+    base: str | None,
+    study: Path | None,
+    num_samples: int | None,
+    output: Path,
+) -> None:
     """Pictures of all sides over the same prompts and seeds, each at its native size.
 
     Prompts, seeds, real pictures and judge are those of the first LoRA's study, so that all answer
@@ -56,11 +62,13 @@ def compare(loras: Sequence[Path], base: str | None, study: Path | None, output:
 
     Args:
         base: a further LoRA file, or a base model to draw without any.
+        num_samples: pictures of each side; as many as the study draws if None.
 
     Raises:
         InputError: files, studies or models that cannot be used.
     """
     configs = [study_of(lora, study) for lora in loras]
+    configs[0] = as_wished(configs[0], read_header(loras[0]), Wishes(num_samples=num_samples))
     sides = [_side(lora, config, configs[0]) for lora, config in zip(loras, configs, strict=True)]
     if base is not None:
         sides.append(_third(base, sides, study))

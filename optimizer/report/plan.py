@@ -80,7 +80,7 @@ class Plan:
     seconds_per_trial: float | None
     """Median of this study's own; None before there is one."""
     refused: dict[str, float] = field(default_factory=dict)
-    """Shares of random draws that the space's constraints refuse, by reason."""
+    """Shares of random draws that constraints refuse, by reason; a draw may have several."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -142,7 +142,7 @@ def plan_of(config: StudyConfig, card_gib: float | None = None) -> Plan:
         ),
         trials_left=max(config.study.n_trials - done, 0),
         seconds_per_trial=seconds,
-        refused=_refused(space),
+        refused=refused_shares(space),
     )
 
 
@@ -226,14 +226,15 @@ def _done(config: StudyConfig) -> tuple[int, float | None]:
     return len(trials), median(seconds) if seconds else None
 
 
-def _refused(space: SearchSpace) -> dict[str, float]:
+def refused_shares(space: SearchSpace) -> dict[str, float]:
+    """Of random draws, by the reason of the constraint that refuses them."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     reasons: Counter[str] = Counter()
     for _ in range(DRAWS):
         try:
             space.suggest(study.ask())
         except InfeasibleError as error:
-            reasons[str(error)] += 1
+            reasons.update(error.reasons)
     return {reason: count / DRAWS for reason, count in reasons.most_common()}
 
 

@@ -36,8 +36,10 @@ def _trainings(plan: Plan) -> dict[str, Any]:
     }
     if plan.drawing_share > MUCH_DRAWING:
         facts["to draw less"] = "lower num_images_per_prompt, or raise save_every_n_epochs"
-    for reason, share in plan.refused.items():
-        facts["refused before training"] = f"{share:.0%} of random draws: {reason}"
+    if plan.refused:
+        facts["refused before training"] = "\n".join(
+            f"{share:.0%} of random draws: {reason}" for reason, share in plan.refused.items()
+        )
     return facts
 
 

@@ -42,10 +42,8 @@ def diversity(pictures: Array, per_prompt: int) -> Array:
 
     Args:
         pictures: (n, d), prompt by prompt.
-        per_prompt: pictures a prompt; one alone has no diversity to speak of, so 0.
+        per_prompt: pictures a prompt, two or more.
     """
-    if per_prompt < 2:
-        return np.zeros(len(pictures), dtype=np.float32)
     groups = pictures.reshape(-1, per_prompt, pictures.shape[1])
     cosines = groups @ groups.transpose(0, 2, 1)
     selves = np.diagonal(cosines, axis1=1, axis2=2)

@@ -50,10 +50,13 @@ def plan_pictures(config: ScoringConfig, source: str) -> PromptSet:
 def with_samples(config: ScoringConfig, samples: int, source: str) -> ScoringConfig:
     """A scoring of exactly so many pictures: as many of the first prompts as share them evenly.
 
+    A prompt has as many seeds as the finals give it.
+
     Raises:
         ConfigError: prompts times seeds give fewer, or the number cannot be shared evenly.
     """
-    templates, most = tuple(_templates(config.prompts)), config.num_images_per_prompt
+    templates = tuple(_templates(config.prompts))
+    most = config.finals.times * config.num_images_per_prompt
     possible = {p * s: (p, s) for s in range(most, 0, -1) for p in range(1, len(templates) + 1)}
     if samples > len(templates) * most:
         raise ConfigError(

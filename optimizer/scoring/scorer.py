@@ -165,9 +165,10 @@ class Scorer:
                 plain_vectors, self.encoder.texts(p.judged for p in plain)
             ),
             "leak": metrics.clip_i(plain_vectors, self.references),
-            "diversity": metrics.diversity(vectors, per_prompt),
             "copy_rate": metrics.copy_rate(vectors, self.training, self.references),
         }
+        if per_prompt > 1:
+            per_picture["diversity"] = metrics.diversity(vectors, per_prompt)
         judged = [picture.judged for picture in subject]
         per_picture |= {metric.name: metric(images, judged) for metric in self.extras}
         return _Measured(images, plain_images, vectors, per_picture)

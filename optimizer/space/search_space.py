@@ -63,7 +63,7 @@ class SearchSpace:
     def _resolve(self, pick: Callable[[str, Parameter], Any]) -> Hyperparameters:
         values = self.values(pick)
         if reasons := violated(self.config.constraints, values):
-            raise InfeasibleError("; ".join(reasons))
+            raise InfeasibleError(*reasons)
         try:
             return Hyperparameters.model_validate(values)
         except ValueError as error:

@@ -191,10 +191,11 @@ def test_compare_draws_both_families(command: Command, project: Path) -> None:
     one = command("best", study(project, "sd15"), "--checkpoint").strip()
     other = run_folder(project, "sdxl") / "final" / "demo_sdxl.safetensors"
     output = project / "comparison"
-    text = command("compare", one, other, "--output", output)
+    text = command("compare", one, other, "--num-samples", 2, "--output", output)
     assert "clip_i" in text
     found = json.loads((output / "comparison.json").read_text())
     assert {d["metric"] for d in found["differences"]} >= {"clip_t", "clip_i"}
+    assert {s["counts"]["pictures"] for s in found["scores"].values()} == {2}
     assert (output / "comparison.png").is_file()
 
 
@@ -212,6 +213,8 @@ def test_plan_before_and_after_trials(command: Command, project: Path) -> None:
     # 12 pictures in batches of 4, for 6 epochs of which every third is saved.
     assert (first["updates_per_epoch"], first["updates_per_trial"]) == ([3, 3], [18, 18])
     assert first["checkpoints_per_trial"] == [2, 2]
+    # Two checkpoints of 16 pictures or so against 72 passes of training: both matter.
+    assert 0.1 < first["drawing_share"] < 0.999
     (memory,) = first["memory"]
     assert memory["limit"] == 16 * 2**30
     assert 0 < memory["cost"]["activations"] < memory["limit"]
@@ -220,6 +223,7 @@ def test_plan_before_and_after_trials(command: Command, project: Path) -> None:
     assert low < trained.stat().st_size <= high * 1.05, "the header holds more than is planned"
     text = command("plan", study(project, "sd15"), "--card-memory", 1)
     assert "fits" in text
+    assert "of a trial's operations" in text
     assert "measured" in text
     assert "trials left" in text
 

@@ -30,8 +30,8 @@ def problems(**changes: Any) -> list[str]:
 def test_defaults() -> None:
     config = parsed()
     assert config.prompts == ("a {trigger} {class}",)
-    assert (config.num_images_per_prompt, config.batch_size) == (4, 8)
-    assert (config.num_inference_steps, config.guidance_scale, config.sampler) == (30, 7.0, "model")
+    assert (config.num_images_per_prompt, config.batch_size) == (1, 8)
+    assert (config.num_inference_steps, config.guidance_scale, config.sampler) == (20, 7.0, "model")
     assert (config.preset, config.strength, config.seed) == ("balanced", 1.0, 0)
     assert config.preservation_prompts is config.reference_dir is config.resolution is None
 
@@ -73,6 +73,13 @@ def test_prompts_are_checked_with_the_file() -> None:
     )
     assert problems(prompts=[])[0].startswith("prompts must have at least 1 item")
     assert problems(prompts=3) == ["prompts must be an array, found 3"]
+
+
+def test_diversity_needs_two_pictures_a_prompt() -> None:
+    wanted = {"objectives": ["clip_t", "diversity"]}
+    assert parsed(**wanted, num_images_per_prompt=2).objectives == ("clip_t", "diversity")
+    (problem,) = problems(**wanted)
+    assert "set num_images_per_prompt to 2 or more" in problem
 
 
 def test_all_problems_at_once() -> None:

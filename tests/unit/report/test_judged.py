@@ -79,7 +79,8 @@ def test_another_base_model_and_size(config: StudyConfig, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("samples", "prompts", "images"), [(20, 5, 4), (16, 4, 4), (10, 5, 2), (3, 3, 1), (1, 1, 1)]
+    ("samples", "prompts", "images"),
+    [(80, 5, 16), (20, 5, 4), (16, 4, 4), (10, 5, 2), (3, 3, 1), (1, 1, 1)],
 )
 def test_so_many_pictures_and_no_fewer(
     config: StudyConfig, samples: int, prompts: int, images: int
@@ -93,7 +94,7 @@ def test_so_many_pictures_and_no_fewer(
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        (21, r"21 samples are more than its 5 prompts x 4 seeds give \(20\)"),
+        (81, r"81 samples are more than its 5 prompts x 16 seeds give \(80\)"),
         (17, r"17 samples cannot be shared evenly .* ask for 16"),
     ],
 )

@@ -228,3 +228,11 @@ def test_only_pictures_of_one_plan_are_compared(
     one, other = make_scorer(sd15).score(), make_scorer(sd15, seed=1).score()
     with pytest.raises(ValueError, match="same prompts and seeds"):
         differences(one, other)
+
+
+def test_one_picture_a_prompt_has_no_diversity(
+    make_scorer: MakeScorer, sd15: PipelineModel
+) -> None:
+    scores = make_scorer(sd15, num_images_per_prompt=1).score().scores
+    assert METRICS - set(scores.parts) == {"diversity"}
+    assert scores.counts["pictures_per_prompt"] == 1
