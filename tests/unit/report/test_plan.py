@@ -1,5 +1,6 @@
 """`optimizer plan`: what it says of draws that are refused, and of drawing too much."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,25 +11,6 @@ from optimizer.report.plan_view import print_plan
 from optimizer.study.open import space_of
 from optimizer.training.cost import StepCost
 
-STUDY = """
-[study]
-name = "small"
-n_trials = 1
-search_space = "space.toml"
-[model]
-family = "sdxl"
-pretrained_model_name_or_path = "some/model"
-[scoring]
-clip_model = "some/clip"
-trigger = "mivo"
-class_word = "monster"
-prompts = ["{trigger}"]
-[dataset]
-[[dataset.datasets]]
-resolution = 64
-[[dataset.datasets.subsets]]
-image_dir = "images"
-"""
 SPACE = """
 [parameters.network_dim]
 type = "categorical"
@@ -43,10 +25,8 @@ reason = "eight is still too few"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> StudyConfig:
-    (tmp_path / "study.toml").write_text(STUDY)
-    (tmp_path / "space.toml").write_text(SPACE)
-    return load_study(tmp_path / "study.toml")
+def config(write_study: Callable[..., Path]) -> StudyConfig:
+    return load_study(write_study(SPACE))
 
 
 def plan(config: StudyConfig, share: float) -> Plan:
